@@ -110,7 +110,7 @@ class Fork:
         for entry in sorted(entries.values(), key=lambda entry: isinstance(entry.container, list)):
             a, b = (_left(entry, changes) for changes in self._sides)
             if a.rest != b.rest:
-                raise self._changed(entry)
+                raise self._changed(entry, "unlike")
             try:
                 items = [self.merger.merge(x, y) for x, y in zip(a.items, b.items, strict=True)]
             except Different as error:
@@ -141,7 +141,9 @@ class Fork:
             case = "unreadable"
         elif entry.is_outer:
             case = "outer variable" if entry.kind.noun == "variable" else "outer"
-        elif entry.kind.write is None or not (is_same_size or entry.kind.noun == "object"):  # both arms may give it an attribute
+        elif entry.kind.write is None or not (
+            is_same_size or entry.kind.noun in ("dict", "object")
+        ):  # both arms may add the same
             case = "changed"
         else:
             return
@@ -149,7 +151,7 @@ class Fork:
             entry.write(entry.contents.items)  # what is outside the kernel stays as it was
         raise self._changed(entry, case)
 
-    def _changed(self, entry: Entry, case: str = "changed") -> TraceError:
+    def _changed(self, entry: Entry, case: str) -> TraceError:
         if f"{case} {entry.kind.noun}" in refusals.FLOW:
             case = f"{case} {entry.kind.noun}"
         line = self._line_of_change(entry.name)

@@ -174,7 +174,7 @@ class Pass:
         if not _is_own(entry):
             case = "outer" if entry.is_outer else "changed array" if entry.kind.noun == "array" else "changed"
         elif not is_same_size:
-            case = "loop grown" if entry.kind.noun == "list" else "changed"
+            case = {"list": "loop grown", "array": "changed array"}.get(entry.kind.noun, f"unlike {entry.kind.noun}")
         elif any(
             x is not y and not (is_number(x) and is_number(y)) for x, y in zip(contents.items, entry.contents.items, strict=True)
         ):

@@ -277,6 +277,14 @@ FLOW = {
         "load()  # before the branch, the function that sets it",
     ),
     "changed": ("changes the {noun} `{name}` in {where} on a traced value", "local variables instead, or items of a list"),
+    "unlike dict": (
+        "changes which keys the dict `{name}` has in {where} on a traced value",
+        "{name}[key] = 0.0  # before it: what is there may be written to",
+    ),
+    "unlike object": (
+        "changes which attributes the object `{name}` has in {where} on a traced value",
+        "{name}.attribute = 0.0  # before it: what is there may be written to",
+    ),
     "changed list": (
         "changes the length of the list `{name}` in a branch on a traced value",
         "{name}[k] = value  # items may be written; or one list in each branch: {name} = [...]",

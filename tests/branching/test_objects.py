@@ -84,6 +84,20 @@ def attributes_that_both_arms_make(x):
     return s.x * 2 + s.sign
 
 
+def keys_that_both_arms_make(x):
+    table = {"a": x, "b": 1.0}
+    for k in range(3):
+        if x > k:
+            table[k] = x * k
+            del table["b"]
+            table["b"] = table[k]
+        elif x < -k:
+            table[k], table["b"] = 2.0, table.pop("b") + k
+        else:
+            table[k], table["b"] = x, table.pop("b") - 1.0
+    return table[0] + 3 * table[2] + 5 * table["b"] + 7 * len(table)
+
+
 def a_dict(x):
     table = {"a": x, "b": 0.0}
     if x > 0:
@@ -172,7 +186,8 @@ def chosen_and_read(x):
 
 
 KERNELS = [
-    controlled, controlled_for_long, slots, slots_in_a_loop_on_data, attributes_that_both_arms_make, a_dict,
+    controlled, controlled_for_long, slots, slots_in_a_loop_on_data, attributes_that_both_arms_make,
+    keys_that_both_arms_make, a_dict,
     a_dict_in_a_loop_on_data, a_dict_with_numbers_as_keys, early_returns, two_names, swapped, none_at_first,
     settings_stay_plain, chosen_and_read,
 ]  # fmt: skip
@@ -183,7 +198,9 @@ def test_as_in_plain_python(function):
     np.testing.assert_array_equal(nbad.kernel(function, math="libm")(XS), [function(x) for x in XS])
 
 
-@pytest.mark.parametrize("function", [slots, a_dict_with_numbers_as_keys, early_returns, attributes_that_both_arms_make])
+@pytest.mark.parametrize(
+    "function", [slots, a_dict_with_numbers_as_keys, early_returns, attributes_that_both_arms_make, keys_that_both_arms_make]
+)
 def test_derivatives(function):
     slopes = [value_and_partials(function, x)[1][0] for x in XS]
     np.testing.assert_allclose(nbad.jacobian(nbad.kernel(function))(XS)[:, 0], slopes, rtol=1e-13)
@@ -201,6 +218,23 @@ def one_arm_makes_a_key(x):
     if x > 0:
         table["y"] = x
     return table["x"]
+
+
+def a_loop_makes_a_key(x):
+    table = {}
+    while x < 10:
+        table["y"] = x
+        x += 1
+    return table["y"]
+
+
+def a_loop_makes_an_attribute(x):
+    s = Slots(x)
+    del s.hits
+    while x < 10:
+        s.hits = x
+        x += 1
+    return s.hits
 
 
 def written_under_two_names(x):
@@ -228,8 +262,10 @@ def another_object_in_each_pass(x):
     ("function", "what"),
     [
         (another_object_in_each_pass, "uses `s`, which has no single value after a branch on a traced value"),
-        (one_arm_makes_an_attribute, "changes the object `s` in a branch on a traced value"),
-        (one_arm_makes_a_key, "changes the dict `table` in a branch on a traced value"),
+        (one_arm_makes_an_attribute, "changes which attributes the object `s` has in a branch on a traced value"),
+        (one_arm_makes_a_key, "changes which keys the dict `table` has in a branch on a traced value"),
+        (a_loop_makes_a_key, "changes which keys the dict `table` has in a loop on a traced value"),
+        (a_loop_makes_an_attribute, "changes which attributes the object `s` has in a loop on a traced value"),
         (written_under_two_names, "writes to a list or array that has several names, depending on a traced value"),
     ],
 )

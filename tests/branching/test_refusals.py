@@ -101,7 +101,8 @@ def test_what_loops_on_traced_values_cannot_carry():
     fix = "{} = [value if k == n else old for k, old in enumerate({})]  # a list of a fixed length"
     expect(grows, "changes the length of the list `values` in a loop on a traced value", fix.format("values", "values"))
     expect(writes_outside, "changes `TABLE`, from outside the kernel, in a loop on a traced value", "copy = list(TABLE)")
-    expect(changes_a_dict, "changes the dict `seen` in a loop on a traced value", "local variables instead, or items of a list")
+    fix = "seen[key] = 0.0  # before it: what is there may be written to"
+    expect(changes_a_dict, "changes which keys the dict `seen` has in a loop on a traced value", fix)
     expect(changes_an_array, "changes the array `mask` in a loop on a traced value", "mask = np.zeros(3)  # an array of floats")
     expect(writes_text, "writes to `names` in a loop on a traced value what is no number", "names[k] = 1.0")
     expect(
@@ -536,10 +537,12 @@ def test_changes_of_earlier_objects_in_a_branch():
     for kernel in (appends, pops, deletes, extends, in_a_helper):
         expect(kernel, what, "items[k] = value  # items may be written; or one list in each branch: items = [...]")
     advice = "local variables instead, or items of a list"
-    expect(writes_a_dict, "changes the dict `table` in a branch on a traced value", advice)
+    fix = "table[key] = 0.0  # before it: what is there may be written to"
+    expect(writes_a_dict, "changes which keys the dict `table` has in a branch on a traced value", fix)
     expect(adds_to_a_set, "changes the set `seen` in a branch on a traced value", advice)
-    expect(writes_an_attribute, "changes the object `p` in a branch on a traced value", advice)
-    expect(moves, "changes the object `p` in a branch on a traced value", advice)
+    fix = "p.attribute = 0.0  # before it: what is there may be written to"
+    expect(writes_an_attribute, "changes which attributes the object `p` has in a branch on a traced value", fix)
+    expect(moves, "changes which attributes the object `p` has in a branch on a traced value", fix)
     expect(takes_from_an_iterator, "changes the iterator `numbers` in a branch on a traced value", advice)
     expect(takes_from_a_generator, "changes the generator `numbers` in a branch on a traced value", advice)
     expect(writes_integers, "changes the array `mask` in a branch on a traced value", "mask = np.zeros(3)  # an array of floats")
