@@ -104,9 +104,9 @@ def _tensor(kernel: Kernel, name: str, value: Any) -> torch.Tensor | float:
     """An argument that is no plain number as a tensor, checked; NumPy's float64 numbers are plain ones."""
     if isinstance(value, float):
         return float(value)
-    if _holds_tensors(value):
-        return _stacked(kernel, name, value)
     if not isinstance(value, torch.Tensor):
+        if _holds_tensors(value):
+            return _stacked(kernel, name, value)
         array = as_array(kernel.whole_program().call, name, value, None if name in kernel.parameters else name)
         # autograd sees when a tensor that it keeps is changed, but not when an array is
         make = torch.tensor if torch.is_grad_enabled() else torch.as_tensor
