@@ -81,7 +81,7 @@ class Arguments(Arrays):
     def demand_a_strong_one(self):
         """Numbers are weak, and alone they are float64; arrays of float32 are float64 beside others alone."""
         code, found = self.code, self.code.variable(0)
-        with code.loop(0, code.select(self.primals.equals(0), self.inputs, self.primals)) as k:
+        with code.loop(0, self.arguments()) as k:
             thing = code.field(self.args, k)
             with code.when(~self.is_a(k, t.A_NUMBER)):
                 found.set(1 if self.item == 4 else code.select(self.dtype_of(thing).equals(SINGLES), found, 1))
@@ -143,11 +143,15 @@ class Arguments(Arrays):
         with code.when(self.lead >= 2):
             self.find_order()
 
+    def arguments(self):
+        """How many of the inputs are arguments of the kernel, which decide its dtype and its order: tangents follow these."""
+        return self.code.select(self.primals.equals(0), self.inputs, self.primals)
+
     @contextmanager
-    def each_array(self):
+    def each_array(self, inputs=None):
         """The inputs that have axes: each one's number, the array, and how many of its axes are those of elements."""
         code = self.code
-        with code.loop(0, self.inputs) as k, code.when(self.is_a(k, t.AN_ARRAY)):
+        with code.loop(0, inputs or self.inputs) as k, code.when(self.is_a(k, t.AN_ARRAY)):
             thing = code.field(self.args, k)
             yield k, thing, self.axes(thing) - self.argument(k, t.DEPTH)
 
@@ -158,7 +162,7 @@ class Arguments(Arrays):
         """
         code, (rises, falls, is_shared) = self.code, (self.code.variable(0) for _ in range(3))
         before, is_c_order = self.code.variable(0), self.code.variable(0)
-        with self.each_array() as (k, thing, own):
+        with self.each_array(self.arguments()) as (k, thing, own):
             is_shared.set(code.select(self.is_whole(k, thing), is_shared, 1))
             before.set(0)
             with code.loop(0, own) as d:

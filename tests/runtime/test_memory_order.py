@@ -117,6 +117,18 @@ def test_results_lie_in_memory_as_arguments_and_seeds_do(arrays, own):
     assert {order_of(a) for a in (*pullback(straight), *pushforward(straight))} == {ORDERS[own]}
 
 
+@pytest.mark.parametrize("other", ORDERS)
+@pytest.mark.parametrize("own", ORDERS)
+def test_results_of_jvp_lie_as_arguments_do(arrays, own, other):
+    """At every call, whatever order tangents have."""
+    x, dot = laid(arrays[0], own), laid(arrays[1], other)
+    square = nbad.kernel(lambda x: x * x)
+    for given, tangent in [(x, dot), (x[:, :, 0], dot[:, :, 0])] * 3:
+        y, y_dot = nbad.jvp(square, (given,), (tangent,))
+        assert y.strides == y_dot.strides == np.empty_like(given).strides
+        check([y_dot], [2 * given * tangent])
+
+
 @pytest.mark.parametrize("own", ORDERS)
 @pytest.mark.parametrize("policy", ["partials", "mincut"])
 def test_many_rows_of_vectors(rng, own, policy):
