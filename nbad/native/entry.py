@@ -6,6 +6,7 @@ runs the tile kernel, with helpers where that pays, and makes the results; where
 done nothing, and the general way takes over, which converts, broadcasts and says what is wrong.
 """
 
+import contextvars
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -195,6 +196,7 @@ def _of_python(dtype):
         table.ARRAY: id(np.ndarray), table.TUPLE: id(tuple), table.NONE: id(None), table.FLOAT: id(float),
         table.NUMBER: id(np.float64 if dtype.itemsize == 8 else float), table.INTEGER: id(int), table.ITEM_TYPE: kind_of(dtype),
         table.COPY: numpy_api(COPY_INTO), table.FAILED: api("PyErr_Occurred"), table.FORGET: api("PyErr_Clear"),
+        table.ENTER: api("PyContext_Enter"), table.EXIT: api("PyContext_Exit"), table.UNWATCHED: lasting(_unwatched()),
         table.TYPE_NUMBER: dtype.num, table.NEW: numpy_api(NEW_NUMBER), table.RETURN: numpy_api(RETURN_NUMBER),
         table.OWN: numpy_api(OWNED_BY), table.TUPLE_NEW: api("PyTuple_New"), table.TUPLE_SET: api("PyTuple_SetItem"),
         table.AS_SIZE: api("PyLong_AsSsize_t"), table.FROM_SIZE: api("PyLong_FromSsize_t"),
@@ -202,6 +204,13 @@ def _of_python(dtype):
         table.CALL_WITH: api("PyObject_CallOneArg"), table.RELEASE: api("Py_DecRef"), table.RETAIN: api("Py_IncRef"),
         table.SAVE: api("PyEval_SaveThread"), table.RESTORE: api("PyEval_RestoreThread"), table.TOGETHER: together(),
     }  # fmt: skip
+
+
+def _unwatched():
+    """A context in which NumPy says nothing of what it meets: float64 of a signalling nan is a nan, of which it would warn."""
+    context = contextvars.Context()
+    context.run(np.seterr, all="ignore")
+    return context
 
 
 def _direct(move, argument, is_shared):

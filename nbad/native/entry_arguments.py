@@ -269,7 +269,9 @@ class Arguments(Arrays):
             self.demand(own.equals(self.field(self.argument(k, t.CORE) + d)))
         self.copies.set(1)
         self.make(k, self.lay_shape_out(k), self.bytes_of(k))
+        self.demand_no_error(code.call(self.field(t.ENTER), self.field(t.UNWATCHED)) & 0xFFFFFFFF)  # where no other thread is
         made = code.call(self.field(t.COPY), code.field(self.things, k), thing)
+        code.call(self.field(t.EXIT), self.field(t.UNWATCHED))
         self.demand_no_error(made & 0xFFFFFFFF)
 
     def check_tangent(self, k, primal):

@@ -232,6 +232,16 @@ def test_float32_stays_float32_beside_its_like_and_numbers(rng):
             assert np.array_equal(found, xs[0] * (xs[1][: len(x)] if xs[1].ndim else xs[1]))
 
 
+def test_float32_that_signals_is_a_nan_in_silence(recwarn):
+    """NumPy warns of a nan whose first bit is not set where it makes a float64 of it."""
+    x = np.array([0x7FA00000, 0x40000000] * 300, np.uint32).view(np.float32)
+    f = nbad.kernel(lambda x, y: x * y)
+    for _ in range(3):
+        found = f(x[::-1], np.full(600, 3.0))
+        assert np.array_equal(found, [6.0, np.nan] * 300, equal_nan=True)
+    assert not recwarn.list
+
+
 def test_integers_are_not_differentiated(rng):
     x, n = rng.uniform(size=5), np.arange(5)
     f = nbad.kernel(lambda x, n: x * x * n)
