@@ -160,10 +160,13 @@ class Arguments(Arrays):
 
         What a pullback sums is summed in C order, so that is the order of its rows; and that of `out` is the caller's choice.
         """
-        code, (rises, falls, is_shared) = self.code, (self.code.variable(0) for _ in range(3))
-        before, is_c_order = self.code.variable(0), self.code.variable(0)
+        code, (rises, falls, is_shared, sums, before, is_c_order) = self.code, (self.code.variable(0) for _ in range(6))
+        with code.loop(0, self.inputs) as k:
+            sums.set(sums + self.argument(k, t.FLOATING))
         with self.each_array(self.arguments()) as (k, thing, own):
-            is_shared.set(code.select(self.is_whole(k, thing), is_shared, 1))
+            is_whole = self.is_whole(k, thing)
+            is_shared.set(code.select(is_whole, is_shared, 1))
+            sums.set(sums - code.select(is_whole, self.argument(k, t.FLOATING), 0))
             before.set(0)
             with code.loop(0, own) as d:
                 step = self.step(thing, d)
@@ -172,7 +175,7 @@ class Arguments(Arrays):
                 before.set(code.select(step.equals(0), before, step))
         self.demand(self.lead.equals(2) | rises.equals(0) | (falls | is_shared).equals(0))
         with code.when(self.argument(self.inputs + self.results - 1, t.IS_ROWS).differs(0)):
-            is_c_order.set(is_shared | self.numbers)
+            is_c_order.set(sums)
         with code.when(self.has_out):
             is_c_order.set(short(code, code.field(self.args, self.inputs) + FLAGS) & CONTIGUOUS)
         with code.when(rises.differs(0) & (falls | is_c_order).equals(0)), code.loop(0, self.lead) as d:

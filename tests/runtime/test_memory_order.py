@@ -129,6 +129,20 @@ def test_results_of_jvp_lie_as_arguments_do(arrays, own, other):
         check([y_dot], [2 * given * tangent])
 
 
+@pytest.mark.parametrize("by", [0, 1])
+@pytest.mark.parametrize("shared", [2.0, np.ones(1), np.ones((7, 1)), np.ones(5)], ids=np.shape)
+def test_order_beside_what_is_shared_and_not_differentiated(rng, shared, by):
+    """At every call: cotangents that are sums alone turn results into C order."""
+    x, f = np.asfortranarray(rng.standard_normal((7, 5))), nbad.kernel(lambda x, y: x * y)
+    for _ in range(4):
+        y, pullback = nbad.vjp(f, x, shared, argnums=by)
+        (found,) = pullback(x)
+        assert y.flags.f_contiguous == (by == 0)
+        if by == 0:
+            assert found.flags.f_contiguous
+            assert bits(found) == bits(x * shared)
+
+
 @pytest.mark.parametrize("own", ORDERS)
 @pytest.mark.parametrize("policy", ["partials", "mincut"])
 def test_many_rows_of_vectors(rng, own, policy):
