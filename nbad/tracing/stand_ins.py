@@ -6,6 +6,7 @@ any traced value is called as it is.
 
 import functools
 import inspect
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -273,9 +274,12 @@ class Rebinder:
         function: Any = origins.python_function(value)  # there is one, by the rule
         self.flow.check_handled(function.__code__)
         with self.flow.operand():
-            if _is_plain((args, kwargs)):
-                return arrays.made(self.trace, _call(value, args, kwargs))
-            return self._descend(function, args, kwargs)
+            if not _is_plain((args, kwargs)):
+                return self._descend(function, args, kwargs)
+            result = arrays.made(self.trace, _call(value, args, kwargs))
+            if sys.getrefcount(result) > _ALONE:  # a cache, or a variable of the function's, holds it too
+                self.flow.adopt(f"{path}()", result)
+            return result
         return self.trace.nothing()
 
     def _descend(self, function: FunctionType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -291,6 +295,12 @@ class Rebinder:
             self._depth[function] -= 1
 
 
+def _references() -> int:
+    result = object()
+    return sys.getrefcount(result)
+
+
+_ALONE = _references()
 _UNTOUCHED = (*_PLAIN, Tracer, StandIn)
 
 

@@ -1,6 +1,7 @@
 """Objects of the user's classes, and dicts, that branches and loops on traced values write to: as in plain Python."""
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -258,9 +259,37 @@ def another_object_in_each_pass(x):
     return s.x
 
 
+SHARED = Slots(1.0)
+
+
+@functools.cache
+def made_once():
+    return {"x": 1.0}
+
+
+def shared():
+    return SHARED
+
+
+def an_object_out_of_a_function(x):
+    s = shared()
+    if x > 0:
+        s.x = x
+    return s.x
+
+
+def a_dict_out_of_a_cache(x):
+    table = made_once()
+    if x > 0:
+        table["x"] = x
+    return table["x"]
+
+
 @pytest.mark.parametrize(
     ("function", "what"),
     [
+        (an_object_out_of_a_function, r"changes `.*shared\(\)`, from outside the kernel, in a branch on a traced value"),
+        (a_dict_out_of_a_cache, r"changes `.*made_once\(\)`, from outside the kernel, in a branch on a traced value"),
         (another_object_in_each_pass, "uses `s`, which has no single value after a branch on a traced value"),
         (one_arm_makes_an_attribute, "changes which attributes the object `s` has in a branch on a traced value"),
         (one_arm_makes_a_key, "changes which keys the dict `table` has in a branch on a traced value"),
