@@ -188,16 +188,16 @@ class Rebinder:
         if _is_plain((args, kwargs)):
             return _call(cls, args, kwargs)
         new = object.__new__(cls)
-        if origins.is_generated(cls.__init__):  # of a dataclass: it calls this by the object, which has it for that long
+        if origins.is_generated(cls.__init__):  # of a dataclass: it calls this by the object, which has it until then
             ended = None
 
             def finish(*given: Any) -> None:
                 nonlocal ended
-                ended = self.rebind(cls.__post_init__)(new, *given)
+                del vars(new)["__post_init__"]
+                ended = self.reached(new.__post_init__)(*given)
 
             vars(new)["__post_init__"] = finish
             cls.__init__(new, *args, **kwargs)
-            del vars(new)["__post_init__"]
         else:
             ended = self.rebind(cls.__init__)(new, *args, **kwargs)
         has_ended = isinstance(ended, Tracer) and ended._node == self.trace.nothing()._node

@@ -186,6 +186,24 @@ class Gauge:
         return self.level  # which nobody sees
 
 
+@dataclasses.dataclass
+class Finished:
+    x: float
+
+    @staticmethod
+    def __post_init__():
+        pass
+
+
+@dataclasses.dataclass
+class Counted:
+    x: float
+
+    def __post_init__(self):
+        self.attributes = len(vars(self))
+        self.__dict__ = {"x": self.attributes * abs(self.x)}
+
+
 class Pair(NamedTuple):
     a: float
     b: float = 2.0
@@ -224,6 +242,8 @@ STRAIGHT = {
     "a class in a list": lambda x: [Box, Spring][1](x).force(),
     "what only sets up an object": lambda x: Spring(x).x,
     "what finishes a dataclass": lambda x: Gauge(x).level + Gauge(x, 3.0).level,
+    "what finishes it without it": lambda x: Finished(x).x,
+    "what finishes it sees no more than that": lambda x: Counted(x).x,
     "an object": lambda x: Law(x)(x) + Double(0.1)(x),
     "a method of a namedtuple": lambda x: Pair(x)._replace(b=x).mixed(x),
     "functions in a list": lambda x: sum(f(x) for f in FUNCTIONS),
