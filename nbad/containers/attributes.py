@@ -20,7 +20,7 @@ def is_foreign(cls: type) -> bool:
     return _top(cls) in lines.LIBRARIES or _top(cls) == "nbad"
 
 
-def attributes_of(value: Any) -> dict[str, Any]:
+def attributes_of(value: Any) -> dict[Any, Any]:
     """The attributes of an object, its own ones."""
     cls = type(value)
     own = own_attributes(value)
@@ -34,20 +34,20 @@ def own_attributes(value: Any) -> dict[str, Any]:
     return object.__getattribute__(value, "__dict__") if type(value).__dictoffset__ else {}  # nobody's `__getattr__` is asked
 
 
-def slots_of(value: Any) -> Iterator[tuple[str, Any]]:
+def slots_of(value: Any) -> Iterator[tuple[Any, Any]]:
     """The slots of an object that are filled, private and inherited ones too."""
     for name, member, is_users in members_of(type(value)):  # type: ignore[arg-type]  # a class is hashable
         with contextlib.suppress(AttributeError):  # it is empty
             found = member.__get__(value)
             # a number in a field of C code is made anew each time: it goes by its text
-            yield (name, found) if is_users or type(found) not in ATOMS else (f"{name} = {found!r}", None)
+            yield (name, found) if is_users or type(found) not in ATOMS else ((name, repr(found)), None)
 
 
 @functools.lru_cache(maxsize=1024)
-def members_of(cls: type) -> tuple[tuple[str, Any, bool], ...]:
-    """The slots of a class and its bases: names, descriptors, and whether they are of the user's."""
+def members_of(cls: type) -> tuple[tuple[Any, Any, bool], ...]:
+    """The slots of a class and its bases: names, each with its class, descriptors, and whether they are of the user's."""
     return tuple(
-        (f"{base.__name__}.{name}", member, not is_foreign(base))
+        ((base, name), member, not is_foreign(base))
         for base in cls.__mro__[:-1]
         for name, member in vars(base).items()
         if isinstance(member, MemberDescriptorType)

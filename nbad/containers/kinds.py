@@ -47,6 +47,7 @@ import numpy as np
 from nbad.containers.attributes import ATOMS, attributes_of, is_foreign, members_of, own_attributes, slots_of
 from nbad.language import arrays
 from nbad.language.masks import Masked
+from nbad.language.merging import Keys
 
 
 class Contents(NamedTuple):
@@ -348,7 +349,7 @@ _OBJECTS = Kind("array", _read_objects, _write_objects)
 _READ_ONLY = Kind("array", lambda value: Contents((value.shape, value.flags.writeable), []))
 # bytes, not `==`: a nan is what it was
 _NUMBERS = Kind("array", lambda value: Contents((value.shape, value.flags.writeable, value.tobytes()), []))
-_DICT = Kind("dict", lambda value: Contents(list(value), list(value.values())), _write_dict)
+_DICT = Kind("dict", lambda value: Contents(Keys(value), list(value.values())), _write_dict)
 _OBJECT = Kind("object", _read_object)
 _OWN_OBJECT = Kind("object", _read_own_object, _write_object)  # it carries nothing
 _OPAQUE = Kind("object", _read_opaque)

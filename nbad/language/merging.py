@@ -27,6 +27,16 @@ class Different(Exception):
     """The text says why two values cannot become one."""
 
 
+class Keys(list):
+    """The keys of a dict, in order, of which 1, 1.0 and True are three."""
+
+    def __eq__(self, other: Any) -> bool:
+        return len(self) == len(other) and all(map(_is_same_key, self, other))
+
+    def __ne__(self, other: Any) -> bool:  # a list has one of its own
+        return not self == other
+
+
 class Entangled(NamedTuple):
     """A merged list or array, and those that it may be, depending on the condition."""
 
@@ -207,7 +217,7 @@ class Merger:
         return self._items(a, *self._held(a, b))
 
     def _dict(self, a: Any, b: Any) -> Any:
-        if list(a) != list(b):
+        if Keys(a) != Keys(b):
             raise Different(f"a dict with the keys {list(a)} in one branch and {list(b)} in the other")
         return dict(zip(a, map(self.merge, *self._held(a, b)), strict=True))
 
@@ -237,6 +247,10 @@ class Merger:
             raise Different(f"two different arrays of dtype {a.dtype}")
         pairs = zip(*self._held(a, b), strict=True)
         return arrays.kept(self.trace, arrays.filled([self.merge(x, y) for x, y in pairs], a.shape))
+
+
+def _is_same_key(a: Any, b: Any) -> bool:
+    return a is b or (type(a) is type(b) and a == b and repr(a) == repr(b))
 
 
 def _overlap(a: _Pair, b: _Pair) -> bool:

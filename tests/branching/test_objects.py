@@ -37,6 +37,14 @@ class Slots:
     names: tuple = ()
 
 
+class Namesake(Slots):
+    __slots__ = ("x",)
+    __init__ = object.__init__
+
+
+Namesake.__name__ = "Slots"
+
+
 class Signed:
     def __init__(self, x):
         if x > 0:
@@ -180,6 +188,17 @@ def settings_stay_plain(x):
     return total + x
 
 
+def slots_of_classes_of_one_name(x):
+    s = Namesake()
+    s.x = x
+    Slots.x.__set__(s, 1.0)
+    if x > 0:
+        s.x = 5.0
+    else:
+        Slots.x.__set__(s, 7.0)
+    return s.x + 10 * Slots.x.__get__(s)
+
+
 def chosen_and_read(x):
     s, t = {"x": x, "y": 1.0}, {"x": 2.0, "y": x}
     u = s if x > 0 else t
@@ -190,7 +209,7 @@ KERNELS = [
     controlled, controlled_for_long, slots, slots_in_a_loop_on_data, attributes_that_both_arms_make,
     keys_that_both_arms_make, a_dict,
     a_dict_in_a_loop_on_data, a_dict_with_numbers_as_keys, early_returns, two_names, swapped, none_at_first,
-    settings_stay_plain, chosen_and_read,
+    settings_stay_plain, slots_of_classes_of_one_name, chosen_and_read,
 ]  # fmt: skip
 
 
@@ -219,6 +238,19 @@ def one_arm_makes_a_key(x):
     if x > 0:
         table["y"] = x
     return table["x"]
+
+
+def an_equal_key(x):
+    table = {1: x}
+    if x > 0:
+        del table[1]
+        table[True] = x
+    return table[1] + (list(table).pop() is True)
+
+
+def dicts_with_equal_keys(x):
+    table = {0.0: x} if x > 0 else {-0.0: x}
+    return math.copysign(1.0, list(table).pop())
 
 
 def a_loop_makes_a_key(x):
@@ -295,6 +327,8 @@ def a_dict_out_of_a_cache(x):
         (one_arm_makes_a_key, "changes which keys the dict `table` has in a branch on a traced value"),
         (a_loop_makes_a_key, "changes which keys the dict `table` has in a loop on a traced value"),
         (a_loop_makes_an_attribute, "changes which attributes the object `s` has in a loop on a traced value"),
+        (an_equal_key, "changes which keys the dict `table` has in a branch on a traced value"),
+        (dicts_with_equal_keys, r"a dict with the keys \[0.0\] in one branch and \[-0.0\] in the other"),
         (written_under_two_names, "writes to a list or array that has several names, depending on a traced value"),
     ],
 )
