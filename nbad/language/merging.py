@@ -31,7 +31,9 @@ class Keys(list):
     """The keys of a dict, in order, of which 1, 1.0 and True are three."""
 
     def __eq__(self, other: Any) -> bool:
-        return len(self) == len(other) and all(map(_is_same_key, self, other))
+        if len(self) == len(other) and all(map(operator.is_, self, other)):
+            return True
+        return super().__eq__(other) and repr(self) == repr(other)
 
     def __ne__(self, other: Any) -> bool:  # a list has one of its own
         return not self == other
@@ -247,10 +249,6 @@ class Merger:
             raise Different(f"two different arrays of dtype {a.dtype}")
         pairs = zip(*self._held(a, b), strict=True)
         return arrays.kept(self.trace, arrays.filled([self.merge(x, y) for x, y in pairs], a.shape))
-
-
-def _is_same_key(a: Any, b: Any) -> bool:
-    return a is b or (type(a) is type(b) and a == b and repr(a) == repr(b))
 
 
 def _overlap(a: _Pair, b: _Pair) -> bool:
