@@ -277,7 +277,8 @@ class Rebinder:
             if not _is_plain((args, kwargs)):
                 return self._descend(function, args, kwargs)
             result = arrays.made(self.trace, _call(value, args, kwargs))
-            if sys.getrefcount(result) > _ALONE:  # a cache, or a variable of the function's, holds it too
+            # a cache, or a variable of the function's, holds it too
+            if sys.getrefcount(result) > _ALONE and all(known is not result for _, known in self.flow.outer):
                 self.flow.adopt(f"{path}()", result)
             return result
         return self.trace.nothing()
