@@ -141,9 +141,7 @@ class Fork:
             case = "unreadable"
         elif entry.is_outer:
             case = "outer variable" if entry.kind.noun == "variable" else "outer"
-        elif entry.kind.write is None or not (
-            is_same_size or entry.kind.noun in ("dict", "object")
-        ):  # both arms may add the same
+        elif entry.kind.write is None or not (is_same_size or entry.kind.noun in ("dict", "object")):  # these grow in both
             case = "changed"
         else:
             return

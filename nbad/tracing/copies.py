@@ -5,6 +5,7 @@ can be found.
 """
 
 import dis
+import functools
 import opcode
 import sys
 from collections.abc import Iterator
@@ -94,6 +95,7 @@ def _outer(function: Any) -> Iterator[Any]:
     yield from (cell.cell_contents for cell in function.__closure__ or () if cell != _EMPTY)
 
 
+@functools.lru_cache(maxsize=4096)  # every trace asks it of every function
 def _needs_rewriting(code: CodeType) -> bool:
     """Whether anything but straight-line arithmetic, calls and loops over sequences is in the code, or such an attribute."""
     if not _ATTRIBUTES.isdisjoint(code.co_names):

@@ -250,9 +250,8 @@ def settings():
     os.environ.pop("NBAD_TEST", None)
 
 
-@pytest.mark.parametrize("case", CHANGED)
-def test_a_change_in_an_arm_is_refused(case):
-    make, change, tell = CHANGED[case]
+def changing(make, change, tell):
+    """A function that makes a thing, changes it in an arm, and tells what it is then."""
 
     def kernel(x):
         held = make()
@@ -260,6 +259,12 @@ def test_a_change_in_an_arm_is_refused(case):
             change(held)
         return tell(held) * x
 
+    return kernel
+
+
+@pytest.mark.parametrize("case", CHANGED)
+def test_a_change_in_an_arm_is_refused(case):
+    kernel = changing(*CHANGED[case])
     assert kernel(-1.0) != -kernel(1.0)  # it matters
     with pytest.raises(TraceError, match=r"(?s)changes .*in a branch on a traced value:.*test_unread_state\.py.*fix: "):
         nbad.kernel(kernel)(XS)
@@ -284,14 +289,7 @@ def test_what_no_arm_changes_is_let_pass(case):
 
 @pytest.mark.parametrize("case", MERGED)
 def test_what_an_arm_writes_to_slots_is_merged(case):
-    make, change, tell = MERGED[case]
-
-    def kernel(x):
-        held = make()
-        if x > 0:
-            change(held)
-        return tell(held) * x
-
+    kernel = changing(*MERGED[case])
     np.testing.assert_array_equal(nbad.kernel(kernel)(XS), [kernel(x) for x in XS.tolist()])
 
 
