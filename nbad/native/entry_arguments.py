@@ -246,9 +246,9 @@ class Arguments(Arrays):
         with self.code.when(dtype.equals(SINGLES)):
             self.demand_a_strong_one()
 
-    def is_as_read(self, k, thing):
-        """Whether an array is as a kernel reads it."""
-        return self.has_items(thing) & self.is_whole(k, thing) & self.is_in_order(k, thing, USUAL)
+    def is_as_read(self, k, thing, flags=USUAL):
+        """Whether an array is as a kernel reads it, or writes it."""
+        return self.has_items(thing) & self.is_whole(k, thing) & self.is_in_order(k, thing, flags)
 
     def lay_array_out(self, k, thing):
         """It has one item for all elements, or is laid out anew."""
@@ -288,16 +288,26 @@ class Arguments(Arrays):
             with code.loop(0, own) as d:
                 self.demand(length(code, thing, d).equals(length(code, other, d)))
 
-    def check_out(self, k):
-        """It must have memory of its own."""
-        code, thing = self.code, self.code.field(self.args, k)
-        start = code.load(thing + DATA)
-        end = start + self.bytes_of(k)
-        code.put(self.things, k, thing)
-        code.put(self.data, k, start)
-        self.demand(self.has_items(thing))
-        self.demand(self.is_whole(k, thing))
-        self.demand(self.is_in_order(k, thing, USUAL | WRITEABLE))
-        with code.loop(self.from_rows, k) as other, code.when(self.is_array(code.field(self.args, other))):
-            first, last = bounds(code, code.field(self.args, other))
-            self.demand((end <= first) | (start >= last))
+    def check_out(self):
+        """They must have memory of their own. Where arrays end is told once of each: for each pair, a call took 1.1 times as long."""
+        code = self.code
+        with code.loop(self.from_rows, self.inputs) as k:
+            thing = code.field(self.args, k)
+            self.lies(k, code.int(0), code.int(0))
+            with code.when(self.is_array(thing)):
+                self.lies(k, *bounds(code, thing))
+        with code.loop(self.inputs, self.given) as k:
+            thing = code.field(self.args, k)
+            start = code.load(thing + DATA)
+            end = start + self.bytes_of(k)
+            code.put(self.things, k, thing)
+            code.put(self.data, k, start)
+            self.demand(self.is_as_read(k, thing, USUAL | WRITEABLE))
+            with code.loop(self.from_rows, k) as other:
+                self.demand((end <= code.field(self.starts, other)) | (start >= code.field(self.ends, other)))
+            self.lies(k, start, end)
+
+    def lies(self, k, start, end):
+        """Note the memory of an array; a number has none that a result could have."""
+        self.code.put(self.starts, k, start)
+        self.code.put(self.ends, k, end)

@@ -24,8 +24,8 @@ class Arrays:
         self.batched = self.field(t.BATCHED)  # 1 where all but residual rows have an axis of seeds in front
         most = 2 * t.MOST_DIMENSIONS + 1
         self.lengths, self.shape, self.steps, self.order = (self.code.stack(8 * most) for _ in range(4))
-        stacks = [self.code.stack(8 * t.MOST_ARGUMENTS) for _ in range(6)]
-        self.args, self.things, self.data, self.values, self.sizes, self.kinds = stacks
+        stacks = [self.code.stack(8 * t.MOST_ARGUMENTS) for _ in range(8)]
+        self.args, self.things, self.data, self.values, self.sizes, self.kinds, self.starts, self.ends = stacks
         self.block_sum, self.lanes = block_sum_function(self.code.function.module), self.code.stack(8 * LANES)
         self.numbers = self.code.variable(0)  # which inputs are numbers, one bit each
         self.is_usual = self.code.variable(1)  # whether arrays are as a kernel reads them

@@ -77,8 +77,8 @@ class _Printer(Arguments):
         self.find_shape()
         self.check_inputs()
         self.ask()
-        with code.loop(self.inputs, self.given) as k:
-            self.check_out(k)
+        with code.when(self.has_out):
+            self.check_out()
         with code.loop(self.given, self.inputs + self.results) as k:
             self.new_result(k)
         self.run()
