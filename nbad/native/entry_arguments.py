@@ -289,7 +289,7 @@ class Arguments(Arrays):
                 self.demand(length(code, thing, d).equals(length(code, other, d)))
 
     def check_out(self):
-        """They must have memory of their own. Where arrays end is told once of each: for each pair, a call took 1.1 times as long."""
+        """They must have memory of their own. Where each array ends is told once: of each pair, calls took 1.1 times as long."""
         code = self.code
         with code.loop(self.from_rows, self.inputs) as k:
             thing = code.field(self.args, k)

@@ -11,8 +11,7 @@ TARGET = 4  # entries of a store's target: source, target, stride, mode
 BODY, PROLOGUE, BODY_ROW, COUNT, NDIM, WIDTH, ITEMSIZE = range(7)
 ROWS, ROW_COUNT, LOADS, LOAD_COUNT, STAGED_LOADS, STORES, STORE_COUNT, STAGED_STORES = range(7, 15)
 SUMS, SUM_COUNT, BLOCKS, BLOCK_COUNT, READS, READ_COUNT, GATHERS, GATHER_COUNT, INDEXED, INDEXED_COUNT = range(15, 25)
-BLOCK_STREAMS, PART, BLOCK_BYTES, LEAD, KEEPER, KEPT, ALL_DIRECT, SHAPE, HEADER = range(25, 34)
-PARTS = 256  # of a worker's tiles, of which the first KEPT are left to the kernel KEEPER: the caches keep their results
+BLOCK_STREAMS, PART, BLOCK_BYTES, LEAD, ALL_DIRECT, SHAPE, HEADER = range(25, 32)
 # fields of a row, and of a load, store or sum: in loads and stores one stride per dimension follows; those of a block are the
 # first ones, how many columns are before its own, and how many these are
 R_ARRAY, R_OFFSET, R_SEED_STRIDE, R_PADDED, R_ITEMS, R_SIZE = range(6)

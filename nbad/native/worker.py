@@ -81,20 +81,16 @@ class _Share:
         self.table = self.parts + self.field(t.BLOCK_BYTES)
         self.lanes = self.table + self.rows * 8
         self.targets = self.lanes + 8 * t.LANES
-        self.body = code.variable(0)
 
     def field(self, index):
         return self.code.field(self.launch, index)
 
     def work(self):
         code, width, following = self.code, self.field(t.WIDTH), self.code.variable(self.tile)
-        kept = self.tile + (self.last_tile - self.tile) * self.field(t.KEPT) // t.PARTS
         with code.repeat(lambda: following < self.last_tile):
             tile = following.now()
-            is_kept = tile < kept
-            self.body.set(code.select(is_kept, self.field(t.KEEPER), self.field(t.BODY)))
             start = tile * t.TILE - self.field(t.LEAD)
-            following.set(tile + self.tiles_from(tile, start, code.select(is_kept, kept, self.last_tile)))
+            following.set(tile + self.tiles_from(tile, start))
             self.first = code.select(start < 0, 0, start)
             self.count = code.smaller(start + (following - tile) * t.TILE, self.field(t.COUNT)) - self.first
             self.padded = code.select(start < 0, t.TILE, (self.count + width - 1) // width * width)
@@ -107,10 +103,10 @@ class _Share:
                 self.one_seed(tile)
         code.builder.fence("seq_cst")  # what was streamed is in memory before anybody is told that the work is done
 
-    def tiles_from(self, tile, start, last):
+    def tiles_from(self, tile, start):
         """How many tiles are computed at once: all whole ones without scratch; one for several seeds, of which each reads it."""
         code = self.code
-        whole = code.smaller((self.field(t.COUNT) - start) // t.TILE, last - tile)
+        whole = code.smaller((self.field(t.COUNT) - start) // t.TILE, self.last_tile - tile)
         is_alone = self.field(t.ALL_DIRECT).equals(0) | (start < 0) | whole.equals(0) | (self.last_seed - self.seed).differs(1)
         return code.select(is_alone, 1, whole)
 
@@ -257,7 +253,7 @@ class _Share:
                     code.put(self.table, self.field(block + t.M_ROW), place)
             with code.when(~reads), self.each_block(t.READS) as block:
                 self.bring(block, self.place(block, start), left, size)
-            code.call(self.body, own, code.smaller(size, self.padded - start))
+            code.call(self.field(t.BODY), own, code.smaller(size, self.padded - start))
             with code.when(~fills), self.each_block(t.BLOCKS) as block:
                 self.send(self.place(block, start), self.part(block), left * self.pitch(block))
             with code.when(size < self.padded), code.loop(0, self.rows) as r:

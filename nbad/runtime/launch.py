@@ -14,22 +14,20 @@ from nbad.codegen.compile import TileKernel
 from nbad.codegen.host import LINE
 from nbad.graphs.graph import Graph
 from nbad.native.cpython import phase_of
-from nbad.native.launch_table import PARTS, worker_bytes
+from nbad.native.launch_table import worker_bytes
 from nbad.plans.work import BYTES_PER_NS, FLOPS_PER_NS, WORD, Work, total
 from nbad.runtime.pack import Kernels, Move, Numbered, Slot, Table, arranged, grouped
 from nbad.runtime.strides import Shape, collapse, memory_order
 from nbad.runtime.threads import Driver, threads_wanted
 
 # Bytes of one thread's results beyond what the caches keep: stores that pass them by save reading every line first. With a last
-# cache of 32 MiB, 8 seeds and 5 arguments they are twice as fast with 30 MiB, even with 17, and 1.5 times slower with 12. Two
-# threads hide each other's waits, and fill the memory together: up to 20 MiB they store as ever.
+# cache of 32 MiB, 8 seeds and 5 arguments they are twice as fast with 30 MiB, even with 17, and 1.5 times slower with 12. Several
+# threads hide each other's waits: they store as ever while what is read and written together is not three times as much. 8 seeds
+# with 24 and 32 MiB of results take two threads 0.8 of the time so, one seed with 28 MiB, and as much that is read, 1.15.
 STREAM_ABOVE = 1 << 24
-# What stays in the caches all the same, read and written together, by one thread and by several, in eighths of that: the next
-# sweep finds it there. Of 22 to 40 MiB of results it saves two threads 0.1 to 0.45 of the time, one 0 to 0.2.
-KEPT = 7, 12
 # How many times as long as memory takes a kernel may compute and still store past the caches: one that computes for yet longer
 # has its plain stores done meanwhile. Forward sweeps of Black-Scholes of 1e6, which compute for 1.4 times as long, are 1.5 to
-# 2.4 times faster so. A part that stays in the caches helps those alone which wait for memory: others it made 1.3 times slower.
+# 2.4 times faster so.
 BUSY = 4
 
 
@@ -67,20 +65,9 @@ def flops(kernel: TileKernel | None) -> float:
     return total(kernel.graph) * kernel.dtype.itemsize / WORD if kernel else 0.0
 
 
-def leaves_caches(nbytes: int) -> bool:
+def leaves_caches(written: int, read: int) -> bool:
     """Whether so many bytes of results are better stored past the caches, by as many threads as are wanted."""
-    return nbytes > STREAM_ABOVE and (nbytes > STREAM_ABOVE * 5 // 4 or threads_wanted() == 1)
-
-
-def kept_of(written: int, read: int) -> int:
-    """How many `PARTS` of results that leave the caches stay there all the same: as much as these hold beside what is read."""
-    room = max(STREAM_ABOVE * KEPT[threads_wanted() > 1] // 8 - read, 0)
-    return min(PARTS, PARTS * room // written)
-
-
-def spread_from() -> int:
-    """Bytes of results from which on seeds are swept several at once: 1.2 times faster with 15 MiB, 0.9 to 1.1 with 9 and 12."""
-    return STREAM_ABOVE * 3 // 4
+    return written > STREAM_ABOVE and (written + read > 3 * STREAM_ABOVE or threads_wanted() == 1)
 
 
 def lead_of(arrays: Iterable[np.ndarray], steps: Iterable[int], offset: int = 0) -> int | None:
@@ -136,31 +123,30 @@ class Launch:
         self._read = self.elements * of_all, self.elements * (sum(size for size, _ in read) - of_all)  # for all seeds, for each
         self._written_to, self._offsets = sorted({slot.array for slot in results}), {slot.offset % LINE for slot in results}
         self._steps = {slot.seed_stride or 0 for slot in results}
-        self._drivers: dict[tuple[bool, int | None, int], Driver] = {}
+        self._drivers: dict[tuple[bool, int | None], Driver] = {}
 
     def __call__(self, arrays: Sequence[np.ndarray], n_seeds: int = 1) -> None:
         """Run over `n_seeds` seeds; every array is one that a slot names, in order."""
         if self.elements and n_seeds:
-            is_big = leaves_caches(self._written * n_seeds)
-            key = is_big, *(self._past_caches(arrays, n_seeds) if is_big else (None, 0))
+            is_big = self._leaves_caches(n_seeds)
+            key = is_big, self._lead_past_caches(arrays, n_seeds) if is_big else None
             driver = self._drivers.get(key) or self._drivers.setdefault(key, self._new_driver(*key))
             driver(arrays, n_seeds)
 
     def packed(self) -> tuple[np.ndarray, int]:
         """The table for a worker that is called without Python, and the bytes of scratch that it needs."""
-        return self._table.pack(leaves_caches(self._written)), self._scratch
+        return self._table.pack(self._leaves_caches(1)), self._scratch
 
-    def _past_caches(self, arrays: Sequence[np.ndarray], n_seeds: int) -> tuple[int | None, int]:
-        """What `lead_of` says where results pass the caches, and how many `PARTS` of them stay there all the same."""
-        moves, computes = self._moves * n_seeds, self._computes * n_seeds + self._once
-        if len(self._offsets) != 1 or computes > BUSY * moves:
-            return None, 0
-        lead = lead_of([arrays[k] for k in self._written_to], self._steps if n_seeds > 1 else (), *self._offsets)
-        if lead is None or computes >= moves:
-            return lead, 0
+    def _leaves_caches(self, n_seeds: int) -> bool:
         once, each = self._read
-        return lead, kept_of(self._written * n_seeds, once + each * n_seeds)
+        return leaves_caches(self._written * n_seeds, once + each * n_seeds)
 
-    def _new_driver(self, is_big: bool, lead: int | None, kept: int) -> Driver:
-        table = self._table if lead is None else self._table.streaming(lead, kept)
+    def _lead_past_caches(self, arrays: Sequence[np.ndarray], n_seeds: int) -> int | None:
+        """What `lead_of` says where results pass the caches; None where they do not."""
+        if len(self._offsets) != 1 or self._computes * n_seeds + self._once > BUSY * self._moves * n_seeds:
+            return None
+        return lead_of([arrays[k] for k in self._written_to], self._steps if n_seeds > 1 else (), *self._offsets)
+
+    def _new_driver(self, is_big: bool, lead: int | None) -> Driver:
+        table = self._table if lead is None else self._table.streaming(lead)
         return Driver(table.pack(is_big), self.elements + table.lead, self.nanoseconds, self._scratch)

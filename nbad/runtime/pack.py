@@ -207,8 +207,7 @@ def _runs(moves: list[Move], step: int) -> list[list[Move]]:
 class Table(NamedTuple):
     """What a launch is.
 
-    `sums` are rows that leave one float64 per block of 256 elements; the first tile is shorter by `lead` elements. Of a worker's
-    tiles the first ones, so many of `PARTS`, are computed by the kernel `keeper`.
+    `sums` are rows that leave one float64 per block of 256 elements; the first tile is shorter by `lead` elements.
     """
 
     kernels: Kernels
@@ -217,8 +216,6 @@ class Table(NamedTuple):
     stores: Moves
     sums: Numbered
     lead: int = 0
-    keeper: TileKernel | None = None
-    kept: int = 0
 
     def in_blocks(self) -> "Table":
         """The same with a body that reads and fills the blocks itself."""
@@ -272,10 +269,9 @@ class Table(NamedTuple):
         header[d.STAGED_LOADS], header[d.STAGED_STORES] = (sum(m.row not in direct for m in side) for side in (loads, stores))
         header[d.BODY], header[d.PROLOGUE] = kernel.address, prologue.address if prologue else 0
         header[d.BODY_ROW], header[d.BLOCK_STREAMS], header[d.PART] = self.kernels.first_row, blocks_stream, self.part
-        header[d.BLOCK_BYTES] = self.block_bytes
+        header[d.BLOCK_BYTES], header[d.LEAD] = self.block_bytes, self.lead
         header[d.COUNT], header[d.NDIM] = math.prod(self.sizes), ndim
         header[d.WIDTH], header[d.ITEMSIZE] = self.width, itemsize
-        header[d.LEAD], header[d.KEEPER], header[d.KEPT] = self.lead, self.keeper.address if self.keeper else 0, self.kept
         found = {*direct, *(moves[0].row for moves in (*self.stores.blocks, *self.loads.blocks))}
         header[d.ALL_DIRECT] = len(found) == self.rows  # what is staged or summed, or that nobody wants, has a row of scratch
         header[d.SHAPE : d.SHAPE + ndim] = self.sizes
@@ -289,7 +285,7 @@ class Table(NamedTuple):
     @property
     def width(self) -> int:
         """Elements in the longest vector of its kernels."""
-        return max(kernel.width for kernel in (*self.kernels, self.keeper) if kernel)
+        return max(kernel.width for kernel in self.kernels if kernel)
 
     @property
     def block_bytes(self) -> int:
@@ -305,13 +301,12 @@ class Table(NamedTuple):
         are_rows = all(move.row in direct for move in stores)
         return are_rows and len(stores) == self.kernels.body.results and not self.sums
 
-    def streaming(self, lead: int, kept: int) -> "Table":
-        """The same launch with results that pass the caches, but for so many `PARTS`, from the first whole cache line on."""
-        body, keeper = self.kernels.body.past_caches(), self.kernels.body if kept else None
+    def streaming(self, lead: int) -> "Table":
+        """The same launch with results that pass the caches, from the first whole cache line on."""
         # tiles do not end where padding would be
         loads, stores = (m._replace(single=[_unpadded(move) for move in m.single]) for m in (self.loads, self.stores))
-        kernels = self.kernels._replace(body=body)
-        return self._replace(kernels=kernels, loads=loads, stores=stores, lead=lead, keeper=keeper, kept=kept)
+        kernels = self.kernels._replace(body=self.kernels.body.past_caches())
+        return self._replace(kernels=kernels, loads=loads, stores=stores, lead=lead)
 
     def in_place(self) -> dict[int, Slot]:
         """The rows that the kernel may read or write where they are."""

@@ -53,8 +53,7 @@ def reverse(program, plan, arguments, dtype, shared, order, batched):
     """
     kernel, cores = program.fused_reverse(plan, dtype), tuple(program.cores[a] for a in arguments)
     inputs, longest = (Rows(len(plan.residuals)), *program.leaves), longest_of(plan, batched, any(shared))
-    most = launch.spread_from() if batched else launch.STREAM_ABOVE  # beyond, several seeds at once are swept faster
-    return _made(kernel, inputs, [(cores, True)], longest, most, shared=shared, order=order or (), batched=batched)
+    return _made(kernel, inputs, [(cores, True)], longest, shared=shared, order=order or (), batched=batched)
 
 
 def longest_of(plan, batched, has_sums):
@@ -150,7 +149,7 @@ def _of_inputs(program, kernel, groups, floating):
     return _made(kernel, program.cores, groups, deciding=tuple(deciding(kernel.graph, bits)), floating=floating)
 
 
-def _made(kernel, inputs, groups, longest=LONG, most=None, shared=(), **more):
+def _made(kernel, inputs, groups, longest=LONG, shared=(), **more):
     """The entry of a kernel whose rows are those of the inputs, and behind them those of the results, which come last.
 
     A result of several values an element is a block of the kernel, and so is an argument where it may be.
@@ -158,7 +157,7 @@ def _made(kernel, inputs, groups, longest=LONG, most=None, shared=(), **more):
     results = tuple([result for group, _ in groups for result in group])
     shared = tuple(shared) or (0,) * len(results)
     kernel, read, written = _formed(kernel, inputs, results, shared)
-    return _entry(Plain(kernel, tuple(inputs), tuple(groups), read, written, shared=shared, **more), longest, most)
+    return _entry(Plain(kernel, tuple(inputs), tuple(groups), read, written, shared=shared, **more), longest)
 
 
 def _formed(kernel, inputs, results, shared):
@@ -207,26 +206,22 @@ def never(*_):
     return False
 
 
-def _most(rows, flops, size, results, longest, most=None):
-    """Elements of so many rows and operations that take at most so many estimated nanoseconds, with `most` bytes of results.
-
-    By default these are as many as the caches keep.
-    """
-    nbytes = launch.STREAM_ABOVE if most is None else most
-    return min(int(longest / _nanoseconds(rows, flops, size)), nbytes // (size * max(results, 1)))
+def _most(rows, flops, size, results, longest):
+    """Elements of so many rows and operations that take at most so many estimated nanoseconds, with results that caches keep."""
+    return min(int(longest / _nanoseconds(rows, flops, size)), launch.STREAM_ABOVE // (size * max(results, 1)))
 
 
 def _nanoseconds(rows, flops, size):
     return Work(size * max(rows, 1), flops * size / WORD).cached_nanoseconds  # time to divide by
 
 
-def _entry(sweep, longest, most):
+def _entry(sweep, longest):
     if not cpython.is_available():
         return never
     kernel, size = sweep.kernel, sweep.kernel.dtype.itemsize
     results = sum(_items(result) for group, _ in sweep.groups for result in group)
     work = kernel.rows, total(kernel.graph), size
     shared, small, woken = (int(time / _nanoseconds(*work)) for time in (SHARED, SMALL, WOKEN))
-    bounds = Bounds(_most(*work, results, longest, most), MANY - 1, shared, small, woken, COPIED)
+    bounds = Bounds(_most(*work, results, longest), MANY - 1, shared, small, woken, COPIED)
     run = entry(sweep, bounds, Means(asked, memory.SMALLEST, memory.POOL.lend))
     return cautious(run or never, kernel.graph)

@@ -45,9 +45,9 @@ def streaming(monkeypatch):
     """Counts the drivers that store past the caches, by their lead."""
     leads, make = [], launch.Launch._new_driver
 
-    def noting(self, is_big, lead, kept):
+    def noting(self, is_big, lead):
         leads.append(lead)
-        return make(self, is_big, lead, kept)
+        return make(self, is_big, lead)
 
     monkeypatch.setattr(launch.Launch, "_new_driver", noting)
     monkeypatch.setattr(launch, "BYTES_PER_NS", 1e-9)  # every kernel waits for memory
@@ -106,19 +106,15 @@ def test_places_that_differ_are_written_in_place(monkeypatch, rng, streaming):
     assert all(are_guarded(*pair) for pair in rooms)
 
 
-@pytest.mark.parametrize(("longer", "streams", "keeps"), [(0.5, True, True), (2, True, False), (10, False, False)])
-def test_kernels_that_compute_for_longer_than_memory_takes(monkeypatch, rng, streaming, longer, streams, keeps):
-    """They pass the caches, too, and wholly, unless they compute for so much longer that memory does not matter."""
+@pytest.mark.parametrize(("longer", "streams"), [(0.5, True), (2, True), (10, False)])
+def test_kernels_that_compute_for_longer_than_memory_takes(monkeypatch, rng, streaming, longer, streams):
+    """They pass the caches, too, unless they compute for so much longer that memory does not matter."""
     launches, run = [], launch.Launch.__call__
     monkeypatch.setattr(launch.Launch, "__call__", lambda self, *given: launches.append(self) or run(self, *given))
     xs = rng.uniform(size=(3, 1024))
     ys = nbad.kernel(kernel)(*xs)
-    monkeypatch.setattr(launch, "STREAM_ABOVE", sum(y.nbytes for y in ys) // 2)
-    monkeypatch.setattr(launch, "threads_wanted", lambda: 2)
-    launches[0]._moves, launches[0]._computes, launches[0]._read = 1.0, longer, (0, 0)
-    lead, kept = launches[0]._past_caches([*xs, *ys], 1)
-    assert lead == (0 if streams else None)
-    assert (kept > 0) == keeps
+    launches[0]._moves, launches[0]._computes = 1.0, longer
+    assert launches[0]._lead_past_caches([*xs, *ys], 1) == (0 if streams else None)
 
 
 @pytest.mark.parametrize("shape", [(3, 1000), (1000, 8), (5, 7, 16)])
@@ -215,19 +211,13 @@ def test_streamed_and_plain_results_have_the_same_bits(monkeypatch, rng, streami
     assert all(np.array_equal(a, b) for a, b in zip(results(), plain, strict=True))
 
 
-@pytest.mark.parametrize(("threads", "most"), [(1, 16 << 20), (2, 20 << 20), (64, 20 << 20)])
+@pytest.mark.parametrize(("threads", "most"), [(1, 16 << 20), (2, 38 << 20), (64, 38 << 20)])
 def test_several_threads_keep_more_results_in_the_caches(threads, most, monkeypatch):
-    """Two hide each other's waits for memory."""
+    """Two hide each other's waits for memory, as long as the caches hold much of what is read and written."""
     monkeypatch.setattr(launch, "threads_wanted", lambda: threads)
-    assert not launch.leaves_caches(most)
-    assert launch.leaves_caches(most + 1)
-
-
-@pytest.mark.parametrize(("threads", "room"), [(1, 14), (2, 24), (64, 24)])
-def test_results_that_leave_the_caches_keep_a_part_there_beside_what_is_read(threads, room, monkeypatch):
-    monkeypatch.setattr(launch, "threads_wanted", lambda: threads)
-    for written, read in ((25, 0), (25, 8), (40, 8), (400, 8), (40, 24), (20, 2)):
-        assert launch.kept_of(written << 20, read << 20) == min(max(256 * (room - read) // written, 0), 256)
+    assert not launch.leaves_caches(most, 10 << 20)
+    assert launch.leaves_caches(most + 1, 10 << 20)
+    assert not launch.leaves_caches(16 << 20, 400 << 20)
 
 
 def test_what_a_launch_reads_is_counted(monkeypatch, rng):
@@ -238,32 +228,6 @@ def test_what_a_launch_reads_is_counted(monkeypatch, rng):
     _, pullback = nbad.vjp(nbad.kernel(lambda x, y, z: x * y * z), *x, 2.0, residuals="partials", argnums=(0, 1))
     pullback.batched(seeds)
     assert [found._read for found in launches][-1] == (2 * x[0].nbytes, seeds[0].nbytes)
-
-
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("kept", [1, 100, 128, 255])
-@pytest.mark.parametrize("count", [17, TILE, 3 * TILE + 61, 40 * TILE])
-def test_results_that_are_kept_in_part_have_the_same_bits(monkeypatch, rng, streaming, dtype, kept, count):
-    f = nbad.kernel(kernel)
-    xs = rng.uniform(0.5, 2.0, (3, count)).astype(dtype)
-    seeds = tuple(rng.standard_normal((2, 5, count)).astype(dtype))
-    shares, pack = [], launch.Table.pack
-
-    def noting(table, *given):
-        shares.append(table.kept)
-        return pack(table, *given)
-
-    def results():
-        y, pullback = nbad.vjp(f, *xs)
-        return [*y, *pullback.batched(seeds)]
-
-    monkeypatch.setattr(launch, "kept_of", lambda written, read: kept)
-    monkeypatch.setattr(launch.Table, "pack", noting)
-    plain, streamed = plain_and_streamed(monkeypatch, results)
-    assert all(np.array_equal(a, b) for a, b in zip(streamed, plain, strict=True))
-    assert kept in shares
-    value = xs[0] / (1 + xs[1] * xs[1])
-    np.testing.assert_array_equal(streamed[1], value)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
