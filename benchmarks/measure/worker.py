@@ -15,7 +15,9 @@ from benchmarks.measure.process import serve
 SHORTEST = 1e-3  # seconds that one timing takes at least: a short call is repeated
 MOST = 20_000  # repetitions
 PAUSE = 0.02  # seconds: idle threads of the contestant before may spin for a while
-WARM = 0.01  # seconds that a short call runs untimed before: its own threads sleep, and may wait 6 ms for a core
+# Seconds that calls run untimed before, one at least: threads sleep, and may wait 6 ms for a core. After a pause a call of 1.2 ms
+# takes up to 1.6 times as long: where long ones had none before, one of 1.1 ms was compared with the second of a peer's of 0.9.
+WARM = 0.01
 
 clock = time.perf_counter
 
@@ -50,12 +52,11 @@ class Session:
         return found
 
     def measure(self, case, contestant):
-        """Seconds of one call, the mean of some repetitions in a warm loop where it is short."""
+        """Seconds of one call after others, the mean of some repetitions where it is short."""
         call, number = self.calls[Case(**case), contestant]
         time.sleep(PAUSE)
         gc.disable()
-        if number > 1:
-            _warm_up(call)
+        _warm_up(call)
         start = clock()
         for _ in range(number):
             call()
