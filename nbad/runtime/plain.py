@@ -52,22 +52,17 @@ def reverse(program, plan, arguments, dtype, shared, order, batched):
     Arguments have the elements of the value, or are shared by all of them, which `shared` says of each.
     """
     kernel, cores = program.fused_reverse(plan, dtype), tuple(program.cores[a] for a in arguments)
-    inputs, longest = (Rows(len(plan.residuals)), *program.leaves), longest_of(plan, batched, any(shared))
-    return _made(kernel, inputs, [(cores, True)], longest, shared=shared, order=order or (), batched=batched)
-
-
-def longest_of(plan, batched, has_sums):
-    """Estimated nanoseconds that a reverse sweep may take as a plain case."""
-    if batched and plan.prologue and total(plan.prologue) > HEAVY * total(plan.reverse):
-        return SMALL
-    return SUMS if has_sums else LONG
+    inputs = Rows(len(plan.residuals)), *program.leaves
+    most = most_of_reverse(plan, program.leaves, dtype, batched, any(shared))
+    return _made(kernel, inputs, [(cores, True)], most, shared=shared, order=order or (), batched=batched)
 
 
 def most_of_reverse(plan, leaves, dtype, batched, has_sums):
-    """Elements beyond which no reverse sweep is a plain case, as its graphs tell before anything is compiled."""
+    """Elements, of all seeds, beyond which a reverse sweep is no plain case, as its graphs tell before anything is compiled."""
     rows = len(plan.residuals) + len(plan.reverse.inputs) - plan.partials + len(plan.reverse.outputs)
-    flops = total(plan.reverse) + (total(plan.prologue) if plan.prologue else 0.0)
-    most = _most(rows, flops, dtype.itemsize, len(plan.reverse.outputs), longest_of(plan, batched, has_sums))
+    once, each = total(plan.prologue) if plan.prologue else 0.0, total(plan.reverse)
+    longest = SMALL if batched and once > HEAVY * each else SUMS if has_sums else LONG
+    most = _most(rows, once + each, dtype.itemsize, len(plan.reverse.outputs), longest)
     are_in_place = all(size < 2 or reads_beside(size, dtype) for size in map(math.prod, leaves))
     return most if are_in_place else min(most, TILE)
 
@@ -149,15 +144,16 @@ def _of_inputs(program, kernel, groups, floating):
     return _made(kernel, program.cores, groups, deciding=tuple(deciding(kernel.graph, bits)), floating=floating)
 
 
-def _made(kernel, inputs, groups, longest=LONG, shared=(), **more):
+def _made(kernel, inputs, groups, most=None, shared=(), **more):
     """The entry of a kernel whose rows are those of the inputs, and behind them those of the results, which come last.
 
-    A result of several values an element is a block of the kernel, and so is an argument where it may be.
+    A result of several values an element is a block of the kernel, and so is an argument where it may be. Beyond `most` elements,
+    which by default its work tells, it is no plain case.
     """
     results = tuple([result for group, _ in groups for result in group])
     shared = tuple(shared) or (0,) * len(results)
     kernel, read, written = _formed(kernel, inputs, results, shared)
-    return _entry(Plain(kernel, tuple(inputs), tuple(groups), read, written, shared=shared, **more), longest)
+    return _entry(Plain(kernel, tuple(inputs), tuple(groups), read, written, shared=shared, **more), most)
 
 
 def _formed(kernel, inputs, results, shared):
@@ -206,7 +202,7 @@ def never(*_):
     return False
 
 
-def _most(rows, flops, size, results, longest):
+def _most(rows, flops, size, results, longest=LONG):
     """Elements of so many rows and operations that take at most so many estimated nanoseconds, with results that caches keep."""
     return min(int(longest / _nanoseconds(rows, flops, size)), launch.STREAM_ABOVE // (size * max(results, 1)))
 
@@ -215,13 +211,14 @@ def _nanoseconds(rows, flops, size):
     return Work(size * max(rows, 1), flops * size / WORD).cached_nanoseconds  # time to divide by
 
 
-def _entry(sweep, longest):
+def _entry(sweep, most):
     if not cpython.is_available():
         return never
     kernel, size = sweep.kernel, sweep.kernel.dtype.itemsize
     results = sum(_items(result) for group, _ in sweep.groups for result in group)
     work = kernel.rows, total(kernel.graph), size
+    most = _most(*work, results) if most is None else most
     shared, small, woken = (int(time / _nanoseconds(*work)) for time in (SHARED, SMALL, WOKEN))
-    bounds = Bounds(_most(*work, results, longest), MANY - 1, shared, small, woken, COPIED)
+    bounds = Bounds(most, MANY - 1, shared, small, woken, COPIED)
     run = entry(sweep, bounds, Means(asked, memory.SMALLEST, memory.POOL.lend))
     return cautious(run or never, kernel.graph)

@@ -46,12 +46,12 @@ class Reverse:
     def __init__(self, program, plan, arguments, dtype):
         self.program, self.plan, self.arguments, self.dtype = program, plan, arguments, dtype
         self.names, self.cores = [program.names[a] for a in arguments], [program.cores[a] for a in arguments]
-        self._plain, self._over, self._cases, self._bounds = Memo(), Memo(), Memo(), Memo()
+        self._over, self._plain = Memo(), Memo()
 
     def _most(self, has_sums):
         """Elements beyond which nothing is a plain case, of one seed and of many, and no kernel is compiled for it."""
-        given = self.plan, self.program.leaves, self.dtype
-        return self._bounds(has_sums, lambda: [plain.most_of_reverse(*given, batched, has_sums) for batched in (False, True)])
+        of, given = plain.most_of_reverse, (self.plan, self.program.leaves, self.dtype)
+        return self._plain(("most", has_sums), lambda: [of(*given, batched, has_sums) for batched in (False, True)])
 
     def _plain_case(self, shape, shapes, order, is_bounded):
         """The sweeps of few elements; None for all others, and where sums along axes are of vectors, or bounded in memory."""
@@ -73,7 +73,7 @@ class Reverse:
 
     def plain_case(self, *given):
         """That, which takes a third of a small `vjp` to tell, as it was told before."""
-        return self._cases(given, lambda: self._plain_case(*given))
+        return self._plain(given, lambda: self._plain_case(*given))
 
     def blocks(self, shape, order):
         """The sweep from residual rows to the blocks of the Jacobian over an element space."""
@@ -177,9 +177,10 @@ class ReverseSweeps:
         at_once = room // self.temporary_bytes if self.temporary_bytes else count or 1
         if self._has_partial:
             at_once = min(at_once, max(NEAR // max(self.temporary_bytes, 1), 1))
+        if count is None and not at_once:
+            return self._sweep_in_slabs(rows, seeds, results, accumulate, room)
         if count is None or count <= at_once:
-            sweep = self.sweep if at_once else self._in_slabs(room)
-            return sweep(rows, seeds, results, count is not None, accumulate)
+            return self.sweep(rows, seeds, results, count is not None, accumulate)
         for low in range(0, count, at_once or 1):
             part = slice(low, min(low + (at_once or 1), count))
             given, taken = ([part_of(a, 0, part) for a in arrays] for arrays in (seeds, results))
@@ -188,44 +189,31 @@ class ReverseSweeps:
     @property
     def least_bytes(self):
         """Bytes of temporaries without which no seed can be swept."""
-        partial, other = self._by_kind()
-        slabs = (self._slab_bytes(t) for _, t in partial)
-        return max(sum(t.temporary_bytes(self.region, self.dtype.itemsize) for _, t in other), *slabs, 0)
+        whole = sum(t.temporary_bytes(self.region, self.dtype.itemsize) for t in self.targets if not t.is_partial)
+        return max([whole, *(self._slab_bytes(t) for t in self.targets if t.is_partial)])
 
     def temporaries(self, count, room):
         """Bytes that the temporaries of `count` seeds take at a time."""
         each = self.temporary_bytes
         return min(count, room // each) * each if each <= room and each else min(each, max(room, self.least_bytes))
 
-    def _by_kind(self):
-        """The numbered targets whose cotangents are written in full before they are summed, and all others."""
-        numbered_targets = list(enumerate(self.targets))
-        return [(k, t) for k, t in numbered_targets if t.is_partial], [(k, t) for k, t in numbered_targets if not t.is_partial]
-
-    def _in_slabs(self, room):
+    def _sweep_in_slabs(self, rows, seeds, results, accumulate, room):
         """A sweep of one seed: first all that is not written in full, then each other target, a slab of elements at a time."""
-        partial, other = self._by_kind()
-
-        def sweep(rows, seeds, results, batched, accumulate):
-            self.of([t for _, t in other]).sweep(rows, seeds, [results[k] for k, _ in other], batched, accumulate)
-            for k, target in partial:
-                for axis, part in self._slabs(target, room):
-                    given = [part_of(seed, axis + batched, part) for seed in seeds]
-                    taken = part_of(results[k], axis + batched - len(self.region.shape) + len(target.own), part)
-                    region = self.region.slab(axis, part)
-                    self.of([target.cut(region, axis)], region).sweep(rows, given, [taken], batched, accumulate)
-
-        return sweep
-
-    def _slabs(self, target, room):
-        """The axis and the part of each slab."""
-        axis, many = target.axis(self.region), max(1, room // self._slab_bytes(target))
-        size = self.region.shape[axis]
-        return [(axis, slice(low, min(low + many, size))) for low in range(0, size, many)]
+        if others := [k for k, target in enumerate(self.targets) if not target.is_partial]:
+            self.of([self.targets[k] for k in others]).sweep(rows, seeds, [results[k] for k in others], False, accumulate)
+        for target, result in zip(self.targets, results, strict=True):
+            if target.is_partial:
+                axis, many = target.axis(self.region), max(1, room // self._slab_bytes(target))
+                for low in range(0, self.region.shape[axis], many):
+                    part = slice(low, min(low + many, self.region.shape[axis]))
+                    region, given = self.region.slab(axis, part), [part_of(seed, axis, part) for seed in seeds]
+                    taken = part_of(result, axis - len(region.shape) + len(target.own), part)
+                    self.of([target.cut(region, axis)], region).sweep(rows, given, [taken], False, accumulate)
 
     def _slab_bytes(self, target):
         """Bytes that an index along the axis of slabs takes: temporaries, and twice its residuals where these lie in lines."""
-        index, count = target.index_bytes(self.region, self.dtype.itemsize), len(self.plan.residuals)
+        count, size = len(self.plan.residuals), self.region.shape[target.axis(self.region)]
+        index = target.temporary_bytes(self.region, self.dtype.itemsize) // size
         return index + 2 * count * index // target.values if are_lined(count) else index
 
     def of(self, targets, region=None):
@@ -238,17 +226,13 @@ class ReverseSweeps:
         n_seeds = results[0].shape[0] if batched and results else 1
         named = zip(self.targets, results, strict=True)
         temporaries = [self._temporary(t, result, n_seeds) for t, result in named] if self._has_sums else results
-        region = self.region
-        rows = rows if region.is_whole else self._rows_of_region(rows)
+        rows, steps = self._rows_of_region(rows)
         arrays, whole = [*seeds, *temporaries], slice(0, n_seeds)
         layout = *[(a.strides, a.dtype) for a in seeds], *[a.strides for a in (rows, *temporaries)]
         for at_once, part in self._passes([rows, *seeds], results, n_seeds, accumulate):
             group = Group(at_once, batched, accumulate)
-
-            def build(group=group):
-                return self._build(rows, seeds, results, temporaries, group)
-
-            launch = self._launches.known.get((group, layout)) or self._launches((group, layout), build)
+            build = functools.partial(self._build, (rows, steps), seeds, results, temporaries, group)
+            launch = self._launches((group, layout), build)
             given = arrays if part == whole else [part_of(a, 0, part) for a in arrays]
             launch([rows, *given], (part.stop - part.start) // at_once)
         if self._has_sums:
@@ -264,9 +248,8 @@ class ReverseSweeps:
         whole, read = slice(0, n_seeds), sum(array.nbytes for array in given)
         if n_seeds < 2 or accumulate or self._has_sums or not leaves_caches(self.result_bytes * n_seeds, read):
             return [(1, whole)]
-        for target, result in zip(self.targets, results, strict=True):
-            if target.core or not _is_row(result):
-                return [(1, whole)]
+        if any(target.core for target in self.targets) or not all(map(_is_row, results)):
+            return [(1, whole)]
         if lead_of(results, [a.strides[0] for a in results]) is None:
             alone = not self.plan.prologue and leaves_caches(self.result_bytes, read // n_seeds)
             return [(1, slice(k, k + 1)) for k in range(n_seeds)] if alone else [(1, whole)]
@@ -279,7 +262,15 @@ class ReverseSweeps:
         with np.errstate(all="ignore"):  # as in the launch: infinities and overflow are values
             for target, result, temporary in zip(self.targets, results, temporaries, strict=True):
                 if temporary is not result:
-                    self._sum(target, result, temporary, accumulate)
+                    totals = self._totals(target, temporary).reshape(result.shape)
+                    result[...] = result + totals if accumulate else totals
+
+    def _totals(self, target, temporary):
+        """A temporary, summed over the axes that the argument lacks."""
+        core, own = target.core, target.own
+        rows = temporary.reshape(temporary.shape[0] * temporary.shape[1], temporary.shape[2])
+        totals = sum_to(rows, self.region, own) if target.is_partial else add_blocks(rows)
+        return np.moveaxis(totals.reshape(-1, *core, *own), range(1, 1 + len(core)), range(-len(core), 0)) if core else totals
 
     def _temporary(self, target, result, n_seeds):
         """The result itself; or block sums; or full-size rows."""
@@ -290,8 +281,12 @@ class ReverseSweeps:
         return np.empty((n_seeds, target.values, -(-self.region.elements // TILE)))
 
     def _build(self, rows, seeds, results, temporaries, group):
-        prologue, kernel = self._kernels(group)
-        residuals = self._residual_slots(rows)
+        residuals, prologue = residual_slots(0, *rows, padded=self.region.is_whole), None
+        if group.is_batched:
+            prologue = self.program.prologue(self.plan, self.dtype)
+            kernel = self.program.reverse(self.plan, self.dtype, group.size)
+        else:  # one for both: rows between them took up to half the time
+            kernel = self.program.fused_reverse(self.plan, self.dtype)
         given: list[Slot] = []
         written: list[tuple[Target, list[Slot]]] = []
         for k, (seed, core) in enumerate(zip(seeds, self.program.leaves, strict=True), 1):
@@ -314,30 +309,22 @@ class ReverseSweeps:
         routes = Routes(numbered(residuals) + numbered(reads, first), tuple(writes), tuple(sums))
         return Launch(kernel, self.region.shape, routes, prologue)
 
-    def _kernels(self, group):
-        """The kernel of the partials and that of seeds; one for both for one seed: rows between them took up to half the time."""
-        if not group.is_batched:
-            return None, self.program.fused_reverse(self.plan, self.dtype)
-        return self.program.prologue(self.plan, self.dtype), self.program.reverse(self.plan, self.dtype, group.size)
-
     def _rows_of_region(self, rows):
-        """Rows that begin with the first element of the region; rows in lines of its own, unless it is a run of lines."""
-        region = self.region
-        if not are_lined(len(rows)):
-            return rows[:, region.start : region.start + 1]
-        if region.is_run and region.start * rows.itemsize % LINE == 0:
-            return rows_between(rows, region.start, region.start + region.elements)
-        own = memory.empty((len(rows), row_length(region.elements, self.dtype)), self.dtype, is_exact=True)
-        put_rows(own, whole_rows(rows, region.numbers))
-        return own
+        """Rows that begin with the first element of the region, and the steps of its axes there.
 
-    def _residual_slots(self, rows):
+        Of rows in lines it has its own, unless it is a run of lines.
+        """
         region = self.region
         if region.is_whole:
-            return residual_slots(0, rows, region.steps)
-        if are_lined(len(rows)):
-            return residual_slots(0, rows, contiguous_strides(region.shape, 1))
-        return [slot._replace(padded=False) for slot in residual_slots(0, rows, region.steps)]
+            return rows, region.steps
+        if not are_lined(len(rows)):
+            return rows[:, region.start : region.start + 1], region.steps
+        steps = contiguous_strides(region.shape, 1)
+        if region.steps == steps and region.start * rows.itemsize % LINE == 0:
+            return rows_between(rows, region.start, region.start + region.elements), steps
+        own = memory.empty((len(rows), row_length(region.elements, self.dtype)), self.dtype, is_exact=True)
+        put_rows(own, whole_rows(rows, region.numbers))
+        return own, steps
 
     def _result_slots(self, target, number, result, temporary, batched):
         if temporary is not result:
@@ -345,15 +332,6 @@ class ReverseSweeps:
             step, width = temporary.strides[:2]
             return [Slot(number, self.dtype, strides, v * width, step) for v in range(target.values)]
         return tangent_slots(target.core, number, result, self.region.shape, batched)
-
-    def _sum(self, target, result, temporary, accumulate):
-        """Sum a temporary to the argument's shape."""
-        core, own = target.core, target.own
-        rows = temporary.reshape(temporary.shape[0] * temporary.shape[1], temporary.shape[2])
-        totals = sum_to(rows, self.region, own) if target.is_partial else add_blocks(rows)
-        totals = np.moveaxis(totals.reshape(-1, *core, *own), range(1, 1 + len(core)), range(-len(core), 0)) if core else totals
-        totals = totals.reshape(result.shape)
-        result[...] = result + totals if accumulate else totals
 
 
 def _is_row(result):

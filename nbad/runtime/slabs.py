@@ -28,11 +28,6 @@ class Region(NamedTuple):
         return math.prod(self.shape)
 
     @property
-    def is_run(self):
-        """Whether they follow one another in the whole space."""
-        return self.steps == contiguous_strides(self.shape, 1)
-
-    @property
     def numbers(self):
         """Which elements of the whole space they are, in C order."""
         places = np.indices(self.shape).reshape(len(self.shape), -1)
@@ -96,10 +91,6 @@ class Target(NamedTuple):
         """
         longest = max(range(len(self.own)), key=lambda axis: self.own[axis])
         return longest + len(region.shape) - len(self.own)
-
-    def index_bytes(self, region, itemsize):
-        """Bytes of what one index along that axis leaves."""
-        return self.temporary_bytes(region, itemsize) // region.shape[self.axis(region)]
 
     def cut(self, region, axis):
         """The same argument in a slab along an axis of its own."""

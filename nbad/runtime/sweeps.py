@@ -67,12 +67,12 @@ def argument_slots(program, layout, arrays):
     return [slot for slots in parts for slot in slots]
 
 
-def residual_slots(number, rows, steps):
+def residual_slots(number, rows, steps, padded=True):
     """The slots of the residual buffer's rows, one where these lie in lines; `steps` are those of the axes in a row."""
     strides, count = tuple([step * rows.itemsize for step in steps]), len(rows)
     if are_lined(count):
         return [Slot(number, rows.dtype, strides, padded=True, lines=count)]
-    return [Slot(number, rows.dtype, strides, k * rows.strides[0], padded=True) for k in range(count)]
+    return [Slot(number, rows.dtype, strides, k * rows.strides[0], padded=padded) for k in range(count)]
 
 
 def tangent_slots(core, number, tangent, shape, batched, pick=None):
