@@ -156,9 +156,10 @@ class Scattered:
         many = max(1, room // max(1, self._bytes))
         parts = [None] if count is None or count <= many else [slice(k, min(k + many, count)) for k in range(0, count, many)]
         before = noted.value
-        for part in parts:
-            given, taken = ([a if part is None else part_of(a, 0, part) for a in arrays] for arrays in (seeds, results))
-            self._fill(rows, given, taken, count if part is None else part.stop - part.start, accumulate, room)
+        with np.errstate(all="ignore"):  # as in the launches: infinities and overflow are values
+            for part in parts:
+                given, taken = ([a if part is None else part_of(a, 0, part) for a in arrays] for arrays in (seeds, results))
+                self._fill(rows, given, taken, count if part is None else part.stop - part.start, accumulate, room)
         if noted.value != before:
             self._sweeps.find_failures(rows)
 
@@ -169,10 +170,9 @@ class Scattered:
         totals = [_zeros(result, accumulate) if source.by else result for source, result in each]
         run = self._sweep_parts if self._in_parts else self._sweep_whole
         run(rows, seeds, totals, (n_seeds, lead, count is not None), accumulate, room)
-        with np.errstate(all="ignore"):  # as in the launch: overflow is a value
-            for total, result in zip(totals, results, strict=True):
-                if total is not result:
-                    _put(result, total, accumulate)
+        for total, result in zip(totals, results, strict=True):
+            if total is not result:
+                _put(result, total, accumulate)
 
     def _sweep_whole(self, rows, seeds, totals, batch, accumulate, room):
         """All elements at a time."""
@@ -231,8 +231,7 @@ class Scattered:
         """What is left to do for arguments that are not picked."""
         if source.is_sum:
             sums = add_blocks(np.moveaxis(array, 0, -1).reshape(-1, len(array))).reshape(total.shape)
-            with np.errstate(all="ignore"):
-                _put(total, sums, accumulate)
+            _put(total, sums, accumulate)
         elif source.by is None and not np.may_share_memory(array, total):
             total[...] = array.reshape(total.shape)
 

@@ -48,7 +48,8 @@ def csr_of_parts(structure: Structure, dtype: np.dtype, blocks_of: Callable[[sli
             blocks = blocks_of(slice(number * structure.part, (number + 1) * structure.part))
             source, result = (array.reshape(1, -1, structure.width) for array in (blocks, data))
             add(sums, source, result, is_chained)
-        data = data if data.dtype == dtype else data.astype(dtype)
+        with np.errstate(all="ignore"):  # as in the sweeps: overflow is a value
+            data = data.astype(dtype, copy=False)
     matrix = scipy.sparse.csr_array((data, structure.indices, structure.indptr), shape=structure.shape, copy=False)
     matrix.has_sorted_indices = matrix.has_canonical_format = True
     return matrix

@@ -214,11 +214,14 @@ def noting(note: str) -> Iterator[None]:
 
 
 class Computed(NamedTuple):
-    """What a kernel computes: its key and graph, and what makes a graph that begins with this and has used outputs only."""
+    """What a kernel computes: its key and graph; what makes a graph that begins with this, and whose outputs are all used.
+
+    Without that those of the graph itself are.
+    """
 
     key: Hashable
     graph: Graph
-    used: Callable[[], Graph]
+    used: Callable[[], Graph] | None = None
 
 
 def watched(
@@ -228,7 +231,8 @@ def watched(
     nodes, is_flagged = may_fail(computed.graph), has_alarm(computed.graph)
     if not is_flagged and (not nodes or program.errors == "nan"):
         return launch
-    search = Search(program, computed.key, computed.used(), nodes, dtype, is_flagged)
+    used = computed.used() if computed.used else computed.graph
+    search = Search(program, computed.key, used, nodes, dtype, is_flagged)
 
     def run(arrays):
         before = noted.value

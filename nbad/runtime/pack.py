@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -148,8 +148,7 @@ def _without(moves: list[Move], groups: Iterable[list[Move]]) -> list[Move]:
 def arranged(moves: list[Move], sizes: list[int], kernels: Kernels) -> Moves:
     """Find the loads that the body reads itself, whose own rows are behind the prologue's, and those that are staged together."""
     kernel, first = kernels.body, kernels.prologue.rows if kernels.prologue else 0
-    by_index = [move for move in moves if move.places is not None]
-    others = _without(moves, [by_index])
+    by_index, others = ([move for move in moves if (move.places is None) is is_other] for is_other in (False, True))
     blocks = grouped(others, sizes, kernel.dtype).blocks
     blocks = [block for block in blocks if reads_beside(len(block), kernel.dtype) and _is_read(block, first)]
     found = gathered(_without(others, blocks), sizes, kernel.dtype)
@@ -257,12 +256,12 @@ class Table(NamedTuple):
         loads, stores = (_needed(side.single, direct) for side in (self.loads, self.stores))
         sections = {
             d.ROWS: [_row(direct.get(row)) for row in range(self.rows)],
-            d.LOADS: _moves(loads, ndim, _load_mode),
-            d.STORES: _moves(stores, ndim, _store_mode),
-            d.SUMS: [_contiguous(row, slot) for row, slot in self.sums],
+            d.LOADS: [[*_place(m.row, m.slot), _load_mode(m), *m.strides] for m in loads],
+            d.STORES: [[*_place(m.row, m.slot), m.slot.accumulate, *m.strides] for m in stores],
+            d.SUMS: [[*_place(row, slot), 0] for row, slot in self.sums],
             d.BLOCKS: blocks[: len(self.stores.blocks)],
             d.READS: blocks[len(self.stores.blocks) :],
-            d.GATHERS: [_gather(moves, self.sizes) for moves in self.loads.gathers],
+            d.GATHERS: [_gather(moves) for moves in self.loads.gathers],
             d.INDEXED: [_indexed(moves, self.rows - 1) for moves in self.loads.indexed],
         }
         header = np.zeros(d.HEADER + ndim - 1, np.int64)
@@ -310,6 +309,7 @@ class Table(NamedTuple):
 
     def in_place(self) -> dict[int, Slot]:
         """The rows that the kernel may read or write where they are."""
+        assert max([m.row + 1 for m in self.stores.single], default=0) <= self.kernels.body.rows + self.kernels.first_row
         moves, dtype = [*self.loads.single, *self.stores.single], self.kernels.body.dtype
         blocks = [move for members in (*self.loads.blocks, *self.loads.gathers, *self.stores.blocks) for move in members]
         used = Counter(move.row for move in (*moves, *blocks))
@@ -336,11 +336,6 @@ def _blocks(blocks: list[list[Move]]) -> list[list[int]]:
     return [[*_place(moves[0].row, moves[0].slot), columns, len(moves)] for moves, columns in zip(blocks, before, strict=False)]
 
 
-def _contiguous(row: int, slot: Slot) -> list[int]:
-    """Fields of a sum."""
-    return [*_place(row, slot), 0]
-
-
 def _place(row: int, slot: Slot) -> list[int]:
     return [row, slot.array, slot.offset, slot.seed_stride or 0]
 
@@ -357,14 +352,9 @@ def _needed(moves: list[Move], direct: dict[int, Slot]) -> list[Move]:
     return sorted(needed, key=lambda move: move.row in direct)
 
 
-def _moves(moves: Iterable[Move], ndim: int, mode: Callable[[Move], int]) -> list[list[int]]:
-    """Fields of loads or stores."""
-    return [[*_place(move.row, move.slot), mode(move), *move.strides[:ndim]] for move in moves]
-
-
-def _gather(moves: list[Move], sizes: list[int]) -> list[int]:
+def _gather(moves: list[Move]) -> list[int]:
     """Fields of a gather."""
-    rest = [field for fields in _moves(moves, len(sizes), _load_mode) for field in fields]
+    rest = [field for move in moves for field in (*_place(move.row, move.slot), _load_mode(move), *move.strides)]
     return [d.G_SIZE + len(rest), len(moves), moves[0].strides[-1], *rest]
 
 
@@ -380,7 +370,3 @@ def _indexed(moves: list[Move], row: int) -> list[int]:
 def _load_mode(move: Move) -> int:
     flags = (d.PER_SEED if move.slot.seed_stride is not None else 0) | (d.UNIFORM if not any(move.strides) else 0)
     return CODES[move.slot.dtype] << d.MODE_SHIFT | flags
-
-
-def _store_mode(move: Move) -> int:
-    return int(move.slot.accumulate)

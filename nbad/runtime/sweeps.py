@@ -173,8 +173,7 @@ def value(program, layout):
     """The station of the value."""
 
     def make():
-        computed = Computed("value", program.simple, lambda: program.simple)
-        build = _builder(program, layout, program.leaves, lambda: computed)
+        build = _builder(program, layout, program.leaves, Computed("value", program.simple))
         return Sweep(program.call, layout.dtype, layout.order, layout.leaf_shapes, build)
 
     return layout.remember("value", make)
@@ -186,7 +185,7 @@ def forward(program, plan, layout, order, advice, is_exact=False):
     `order` is that of the axes in rows, and of values.
     """
     computed = Computed(program.forward_key(plan), plan.forward, lambda: with_partials(plan))
-    build = _builder(program, layout, (*program.leaves, ROWS), lambda: computed, order)
+    build = _builder(program, layout, (*program.leaves, ROWS), computed, order)
     shapes = *layout.leaf_shapes, residual_shape(plan, layout)
     return Sweep(program.call, layout.dtype, order, shapes, build, advice, 1, is_exact)
 
@@ -198,10 +197,8 @@ def jacobian(program, plan, layout, with_value, chosen=None):
     """
     key = program.jacobian_key(plan, with_value, chosen)
 
-    def computed():
-        return Computed(key, program.jacobian_graph(plan, with_value, chosen), lambda: with_partials(plan))
-
     def make():
+        computed = Computed(key, program.jacobian_graph(plan, with_value, chosen), lambda: with_partials(plan))
         block = (plan.outputs, len(plan.wrt)) if chosen is None else (1, len(chosen))
         cores = (*program.leaves, block) if with_value else (block,)
         build, shapes = _builder(program, layout, cores, computed), [(*layout.shape, *core) for core in cores]
@@ -212,11 +209,11 @@ def jacobian(program, plan, layout, with_value, chosen=None):
 
 
 def _builder(program, layout, cores, computed, order=None):
-    """What makes the launches of a station; its results, of these core shapes, are the last that `computed()` computes."""
+    """What makes the launches of a station; its results, of these core shapes, are the last that are computed."""
 
     def build(arrays, results):
         writes = arrays_slots(results, cores, layout.shape, len(arrays), order)
-        return _element_launch(program, computed(), layout, (arrays, results), writes)
+        return _element_launch(program, computed, layout, (arrays, results), writes)
 
     return build
 
@@ -258,7 +255,7 @@ def normal(program, plan, layout):
 
 def _block_sums(program, layout, key, graph, count):
     """The station of the sums of blocks, for the numbers that a graph computes last of the arguments, so many."""
-    computed = Computed(key, graph, lambda: graph)  # all that it computes is used
+    computed = Computed(key, graph)  # all that it computes is used
     strides = contiguous_strides(layout.shape, layout.dtype.itemsize)
 
     def build(arrays, results):
@@ -314,7 +311,7 @@ def blocks(program, plan, shape, order, dtype):
     def build(arrays, results):
         kernel, reads = program.blocks(plan, dtype), residual_slots(0, arrays[0], contiguous_strides(shape, 1, order))
         launch = Launch(kernel, shape, Routes.of(kernel.graph, reads, array_slots(1, results[0], block, shape)))
-        computed = Computed(("blocks", *plan.key), kernel.graph, lambda: kernel.graph)  # all that it computes is used
+        computed = Computed(("blocks", *plan.key), kernel.graph)  # all that it computes is used
         return watched(launch, program, computed, dtype, Given(shape, reads, 1))
 
     advice = "pullback.jacobian(out=) with an array of your own"
@@ -325,31 +322,30 @@ def _element_launch(program, computed, layout, given, writes, sums=()):
     """The launch of what is computed of arguments; `given` are their arrays and those of the results."""
     arrays, results = given
     reads, number = argument_slots(program, layout, arrays), len(arrays) + len(results)
-    routes = Routes.of(computed.graph, reads, writes, sums)
-    launch = _split_launch(program, computed, layout, routes, number)
+    launch = _split_launch(program, computed, layout, (reads, writes, sums), number)
     if launch is None:
-        launch = Launch(program.kernel(computed.key, computed.graph, layout.dtype), layout.shape, routes)
+        kernel = program.kernel(computed.key, computed.graph, layout.dtype)
+        launch = Launch(kernel, layout.shape, Routes.of(computed.graph, reads, writes, sums))
     return watched(launch, program, computed, layout.dtype, Given(layout.shape, reads, number))
 
 
-def _split_launch(program, computed, layout, routes, number):
+def _split_launch(program, computed, layout, slots, number):
     """The same where what broadcast scalars alone decide is computed once, before it; None where that is not worth it.
 
     The uniform values are one array more, behind all others.
     """
-    key, graph, _ = computed
-    shape, dtype, inputs = layout.shape, layout.dtype, len(program.graph.inputs)
-    uniform = [row for row, slot in routes.reads if row < inputs and slot.is_uniform]
-    parts = program.parts(key, graph, frozenset(uniform), dtype) if uniform and math.prod(shape) >= plain.MANY else None
+    (reads, writes, sums), shape, dtype = slots, layout.shape, layout.dtype
+    uniform = frozenset(row for row, slot in enumerate(reads) if slot.is_uniform)
+    is_worth = uniform and math.prod(shape) >= plain.MANY
+    parts = program.parts(computed.key, computed.graph, uniform, dtype) if is_worth else None
     if parts is None:
         return None
     head, body = parts
-    own = [(row, slot.repeated(0)) for row, slot in routes.reads if row in uniform]
+    own = [(row, reads[row].repeated(0)) for row in sorted(uniform)]
     values = [Slot(number, dtype, (), k * dtype.itemsize) for k in range(head.results)]
-    before = Launch(head, (), Routes(tuple(own), numbered(values, inputs)))
-    given = numbered([v.repeated(len(shape)) for v in values], inputs)
-    reads, writes, sums = (tuple(_behind(inputs, head.results, side)) for side in routes)
-    rest = Launch(body, shape, Routes((*reads, *given), writes, sums))
+    before = Launch(head, (), Routes(tuple(own), numbered(values, len(reads))))
+    given = [value.repeated(len(shape)) for value in values]
+    rest = Launch(body, shape, Routes.of(body.graph, [*reads, *given], writes, sums))
 
     def run(arrays):
         arrays = [*arrays, np.empty(head.results, dtype)]
@@ -357,8 +353,3 @@ def _split_launch(program, computed, layout, routes, number):
         rest(arrays)
 
     return run
-
-
-def _behind(inputs, more, moves):
-    """The same moves where `more` rows stand behind the inputs."""
-    return [(row + more if row >= inputs else row, slot) for row, slot in moves]

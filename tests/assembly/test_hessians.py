@@ -87,6 +87,14 @@ def test_single_precision_is_summed_in_double(rng, monkeypatch):
     np.testing.assert_allclose(H.toarray(), expected, atol=3e-6 * np.abs(expected).max())
 
 
+def test_sums_that_leave_single_precision_are_infinite(monkeypatch):
+    """Without a warning, as in a sweep: of one part, and of several, which are added in double."""
+    x, k = np.full(ELEMENTS, 1e37, np.float32), np.array(2.0, np.float32)
+    for near in (1 << 22, 1):
+        monkeypatch.setattr(parts, "NEAR", near)
+        assert nbad.sparse_hessian(nbad.kernel(lambda x, k: x * k * k), argnums="k")(x, k).data.tolist() == [np.inf]
+
+
 def test_arguments_are_cut_where_elements_have_their_own(rng, monkeypatch):
     """Of all elements, of each, picked, and with the axis of the elements behind that which is picked from."""
     energy = nbad.kernel(lambda x, y, z: x * x * y * z * z)

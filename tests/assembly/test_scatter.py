@@ -50,3 +50,15 @@ def test_entries_that_nobody_picks_have_cotangents_of_0(rng, dtype):
             expected = x.copy()
             expected[np.setdiff1d(np.arange(9_000), i)] = 0.0
             np.testing.assert_array_equal(pullback(1.0, out=out)[0], expected)
+
+
+@pytest.mark.parametrize("seed, expected", [(np.where(np.arange(3 * PART) < PART, np.inf, -np.inf), np.nan), (5e304, np.inf)])
+def test_sums_of_parts_that_leave_the_range_are_values(seed, expected):
+    """Of one part after the other, and of all at a time: without a warning, as in a sweep."""
+    product = nbad.kernel(lambda x, q: x * q)
+    i = np.arange(3 * PART) % 8
+    for q in (1.0, np.ones(3 * PART), np.ones((2, 1))):
+        _, pullback = nbad.vjp(product, nbad.indexed(np.ones(8), i), q)
+        seeds = np.broadcast_to(seed, pullback.shape)
+        for ct in (pullback(seeds)[0], pullback.batched(seeds[None])[0][0]):
+            np.testing.assert_array_equal(ct, np.full(8, expected))
