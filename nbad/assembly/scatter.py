@@ -98,6 +98,7 @@ class Source(NamedTuple):
     def add(self, part, together, terms, total):
         """Add the terms of the part with this number, of so many parts together."""
         assert self.by is not None
+        total = total.reshape(len(terms), self.by.size, self.values)
         if self.has_few:
             first = part * together * PART * self.each
             scatter(self.by, slice(first, first + terms.shape[1]), self.each, terms, total)
@@ -165,38 +166,36 @@ class Scattered:
 
     def _fill(self, rows, seeds, results, count, accumulate, room):
         """The sweep of some seeds."""
-        n_seeds, lead = (1, ()) if count is None else (count, (count,))
-        each = list(zip(self._sources, results, strict=True))
+        each = zip(self._sources, results, strict=True)
         totals = [_zeros(result, accumulate) if source.by else result for source, result in each]
         run = self._sweep_parts if self._in_parts else self._sweep_whole
-        run(rows, seeds, totals, (n_seeds, lead, count is not None), accumulate, room)
+        run(rows, seeds, totals, count, accumulate, room)
         for total, result in zip(totals, results, strict=True):
             if total is not result:
                 _put(result, total, accumulate)
 
-    def _sweep_whole(self, rows, seeds, totals, batch, accumulate, room):
+    def _sweep_whole(self, rows, seeds, totals, count, accumulate, room):
         """All elements at a time."""
-        (n_seeds, lead, is_batched), dtype = batch, self._sweeps.dtype
-        places = []
+        n_seeds, dtype, places = count or 1, self._sweeps.dtype, []
         for source, total in zip(self._sources, totals, strict=True):
-            whole = (*lead, *source.target.own, *source.target.core)
+            whole = (*_lead(count), *source.target.own, *source.target.core)
             places.append(memory.empty(whole, dtype, is_exact=True) if source.by else total)
             if source.by and accumulate:
                 places[-1][...] = 0
         left = room - n_seeds * self._bytes
         enough = left >= self._sweeps.least_bytes  # it is, where the user sets a bound
-        self._sweeps.fill(rows, seeds, places, n_seeds if is_batched else None, accumulate, left if enough else room)
+        self._sweeps.fill(rows, seeds, places, count, accumulate, left if enough else room)
         for source, place, total in zip(self._sources, places, totals, strict=True):
             if source.by and total.size:
                 terms = place.reshape(n_seeds, source.by.positions.size, source.values)
                 step = PART * source.each * source.together
                 for number in range(-(-terms.shape[1] // step)):
-                    self._add(source, (number, source.together), terms[:, number * step : (number + 1) * step], total)
+                    source.add(number, source.together, terms[:, number * step : (number + 1) * step], total)
 
-    def _sweep_parts(self, rows, seeds, totals, batch, accumulate, room):
+    def _sweep_parts(self, rows, seeds, totals, count, accumulate, room):
         """All parts at a time, or one after the other, in C order."""
-        (n_seeds, lead, is_batched), elements, axis = batch, self._sweeps.region.elements, len(batch[1])
-        together = self._together(n_seeds, room)
+        n_seeds, lead, elements = count or 1, _lead(count), self._sweeps.region.elements
+        axis, together = len(lead), self._together(n_seeds, room)
         step = min(PART * together, elements)
         given = [_flat(seed, (*lead, elements), self._sweeps.program.leaves[k]) for k, seed in enumerate(seeds)]
         taken = [self._taken(source, total, lead, step) for source, total in zip(self._sources, totals, strict=True)]
@@ -209,11 +208,10 @@ class Scattered:
                 if accumulate and (source.by or source.is_sum):
                     places[-1][...] = 0
             cut = [part_of(seed, axis, part) for seed in given]
-            self._part(size).sweep(rows_between(rows, low, part.stop), cut, places, is_batched, accumulate)
+            self._part(size).sweep(rows_between(rows, low, part.stop), cut, places, count is not None, accumulate)
             for source, place, total in zip(self._sources, places, totals, strict=True):
                 if source.by and total.size:
-                    terms = place.reshape(n_seeds, size * source.each, source.values)
-                    self._add(source, (number, together), terms, total)
+                    source.add(number, together, place.reshape(n_seeds, size * source.each, source.values), total)
         for source, array, total in zip(self._sources, taken, totals, strict=True):
             self._finish(source, array, total, accumulate)
 
@@ -239,8 +237,10 @@ class Scattered:
         """The sweeps of so many elements, kept by those of all."""
         return self._sweeps.of([source.part(size) for source in self._sources], Region((size,), (1,)))
 
-    def _add(self, source, part, terms, total):
-        source.add(*part, terms, total.reshape(len(terms), source.by.size, source.values))
+
+def _lead(count):
+    """The axes before those of the elements."""
+    return () if count is None else (count,)
 
 
 def _zeros(result, accumulate):

@@ -11,10 +11,12 @@ before, and its reverse sweep 0.7, 1.9 before.
 import re
 from bisect import bisect_right
 from itertools import accumulate
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from nbad.codegen.host import ITEMSIZE, LINE
-from nbad.codegen.lower import OpList
+
+if TYPE_CHECKING:
+    from nbad.codegen.vector_ir import Printer
 
 MANY = 12  # rows, beyond which each is asked for
 CALL = 20  # how many instructions a call takes as long as
@@ -70,24 +72,10 @@ def paced(asks: list[Ask], total: float) -> list[tuple[float, int, Ask]]:
     return sorted(found)
 
 
-class Printer(Protocol):
-    """Who prints the values of a kernel."""
-
-    oplist: OpList
-    width: int
-
-    @property
-    def lines(self) -> list[str]:
-        """All that was printed so far."""
-
-    def first_of(self, row: int, name: str) -> tuple[list[str], str]:
-        """What gives the address of a vector's first item in an entry of the table, and that address; a name that is free."""
-
-
 class Pace:
     """The lines of memory that a vector uses: noted while its values are printed, and then asked for between these."""
 
-    def __init__(self, printer: Printer):
+    def __init__(self, printer: "Printer"):
         self.printer, self.size = printer, ITEMSIZE[printer.oplist.dtype]
         self._places: list[int] = []  # lines of text before which others may stand
         self._uses: dict[tuple[int, int], int] = {}  # for each entry and line of memory the line of text that uses it first
@@ -95,17 +83,17 @@ class Pace:
 
     def between(self) -> None:
         """A value begins."""
-        self._places.append(len(self.printer.lines))
+        self._places.append(len(self.printer.body.lines))
 
     def uses(self, row: int, number: int, place: int, items: int, is_stored: bool) -> None:
         """So many items of an entry, which has `number` of each element, are used next, from a place behind the first item on."""
         self._entries[row] = number, is_stored
         for line in range(place * self.size // LINE, ((place + items) * self.size - 1) // LINE + 1):
-            self._uses.setdefault((row, line), len(self.printer.lines))
+            self._uses.setdefault((row, line), len(self.printer.body.lines))
 
     def woven(self) -> list[str]:
         """The text with what asks."""
-        lines = self.printer.lines
+        lines = self.printer.body.lines
         if not self._uses:
             return lines
         times = list(accumulate(map(_time, lines), initial=0.0))

@@ -5,13 +5,14 @@ square is stored as soon as its columns are known, so that few of them are alive
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
-from nbad.codegen.ahead import Pace, is_wide
-from nbad.codegen.functions import Functions, shuffle
+from nbad.codegen.ahead import is_wide
+from nbad.codegen.functions import shuffle
 from nbad.codegen.host import ITEMSIZE
-from nbad.codegen.lower import OpList
-from nbad.codegen.spills import Body
+
+if TYPE_CHECKING:
+    from nbad.codegen.vector_ir import Printer
 
 # how the lanes of two vectors, counted through both, become a third: numbers of the two, and the lanes
 Step = tuple[int, int, tuple[int, ...]]
@@ -137,28 +138,10 @@ def _side_by_side(count: int, lanes: int, steps: list[Step]) -> int:
     return rows[0]
 
 
-class Printer(Protocol):
-    """Who prints the values of a kernel."""
-
-    oplist: OpList
-    functions: Functions
-    width: int
-    scalar: str
-    vector: str
-    pace: Pace
-
-    @property
-    def body(self) -> Body:
-        """Where lines go."""
-
-    def operand(self, k: int) -> str:
-        """How a node is written as an operand."""
-
-
 class Entry:
     """An entry of the table that has several items of each element; names in its text begin with a letter of its own."""
 
-    def __init__(self, row: int, number: int, printer: Printer, letter: str, is_stored: bool = False):
+    def __init__(self, row: int, number: int, printer: "Printer", letter: str, is_stored: bool = False):
         self.row, self.number, self.printer, self.is_stored = row, number, printer, is_stored
         self.size = ITEMSIZE[printer.oplist.dtype]
         self.lanes = printer.functions.lanes
@@ -209,7 +192,7 @@ class Entry:
 class Block(Entry):
     """A block of columns, and the squares of it that are not stored yet."""
 
-    def __init__(self, row: int, columns: tuple[int, ...], printer: Printer):
+    def __init__(self, row: int, columns: tuple[int, ...], printer: "Printer"):
         super().__init__(row, len(columns), printer, "x", is_stored=True)
         self.columns = columns
         self.left = squares(len(columns), self.lanes, self.size)

@@ -92,11 +92,9 @@ class Functions:
         if op in INTRINSICS:
             vector = "" if self.width == 1 else f"v{self.width}"
             return self._declared(f"llvm.{INTRINSICS[op]}.{vector}f{8 * ITEMSIZE[self._dtype]}", self.vector, row)
-        return self._of_library(row.libm, row) if row.libm else self._foreign(row)
-
-    def _foreign(self, row: Operation) -> str:
-        """A function of doubles that is in no C library."""
-        return self._lanes(foreign_function(row.name), row, "double")
+        if row.libm:
+            return self._of_library(row.libm, row)
+        return self._lanes(foreign_function(row.name), row, "double")  # of doubles, in no C library
 
     def _of_library(self, function: str, row: Operation) -> str:
         """nbad's own form of a function that the C library has, or that of the library."""

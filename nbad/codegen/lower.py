@@ -144,8 +144,7 @@ class Expander:
     def apply(self, op: str, *operands: Any) -> "Value":
         """The value of an operation, expanded where its row says so; a last operand beyond its arity is the payload."""
         arity = len(TABLE[op].operands)
-        values = [v if isinstance(v, Value) else self.constant(v) for v in operands[:arity]]
-        return self._apply(op, values, *operands[arity:])
+        return self._apply(op, list(map(self._value, operands[:arity])), *operands[arity:])
 
     def lower(self, node: Node, operands: list["Value"]) -> "Value":
         """The value of one node of the graph that is being lowered."""
@@ -159,12 +158,10 @@ class Expander:
         return self._apply(node.op, operands, *(() if node.payload is None else (node.payload,)))
 
     def _apply(self, op: str, values: list["Value"], *payload: Any) -> "Value":
-        row, reduced = row_of(op, *payload), None
-        if op == "powi":
-            reduced = self._integer_power(values[0], *payload)
-        elif op == "pow":
-            reduced = self._power(*values)
-        if reduced is not None:
+        row = row_of(op, *payload)
+        if op == "powi" and abs(*payload) > LARGEST_POWER:
+            return self.apply("pow", values[0], float(*payload))
+        if op == "pow" and (reduced := self._power(*values)) is not None:
             return reduced
         if row.expansion and op not in INSTRUCTIONS:
             return self._value(row.expansion(self, *values, *payload))
@@ -177,10 +174,6 @@ class Expander:
         if loop not in self._loops:
             self._loops[loop] = replace(loop, step=lower(loop.step, self.dtype, self.math))
         return Carried(self._loops[loop], carried.place)
-
-    def _integer_power(self, x: "Value", n: int) -> "Value | None":
-        """The powers that Numba does not multiply out; None for the others."""
-        return self.apply("pow", x, float(n)) if abs(n) > LARGEST_POWER else None
 
     def _power(self, x: "Value", y: "Value") -> "Value | None":
         """LLVM's reductions of a power with one constant; None where it has none."""

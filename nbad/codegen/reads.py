@@ -9,9 +9,13 @@ the next line of each. A vector of all of them is contiguous memory, where rows 
 """
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from nbad.codegen.blocks import SIDE, Entry, Printer, Step, transposed
+from nbad.codegen.blocks import SIDE, Entry, Step, transposed
 from nbad.codegen.host import LINE
+
+if TYPE_CHECKING:
+    from nbad.codegen.vector_ir import Printer
 
 # columns: with AVX-512 softmax of 64 is 1.25 times faster than from rows that are staged, of 256 1.1 times
 MOST = 256
@@ -75,7 +79,7 @@ def chosen(number: int, lanes: int) -> tuple[list[Step], list[int]]:
 class Read(Entry):
     """Inputs from `first` on, so many, that lie side by side in what an entry of the table points to."""
 
-    def __init__(self, row: int, first: int, number: int, printer: Printer):
+    def __init__(self, row: int, first: int, number: int, printer: "Printer"):
         super().__init__(row, number, printer, "g")
         self.first = first
 
@@ -122,7 +126,7 @@ class Read(Entry):
 class Lines(Entry):
     """Rows in lines, of inputs or outputs."""
 
-    def __init__(self, row: int, columns: Sequence[int], printer: Printer, is_stored: bool):
+    def __init__(self, row: int, columns: Sequence[int], printer: "Printer", is_stored: bool):
         super().__init__(row, len(columns), printer, "l", is_stored)
         self.items = LINE // self.size
         self.rows: dict[int, list[int]] = {}  # of each node

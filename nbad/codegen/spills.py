@@ -7,29 +7,22 @@ each block that uses it. Inputs lie in memory already, and so do the addresses o
 
 import heapq
 from collections.abc import Sequence, Set
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from nbad.graphs.graph import Node
 from nbad.operations.row import REAL
+
+if TYPE_CHECKING:
+    from nbad.codegen.vector_ir import Body
 
 COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
 LONG = 1_000  # nodes of a body from which on it pays
 
 
-class Body(Protocol):
-    """Lines in blocks."""
-
-    lines: list[str]
-    block: str
-
-    def add(self, *lines: str) -> None:
-        """Add lines that belong together; they may begin a block."""
-
-
 class Spills:
     """The values of one body, by the numbers of their nodes; those that are `kept` may be asked for at any time."""
 
-    def __init__(self, body: Body, nodes: Sequence[Node], vector: str, kept: Set[int] = frozenset()) -> None:
+    def __init__(self, body: "Body", nodes: Sequence[Node], vector: str, kept: Set[int] = frozenset()) -> None:
         self.body, self.nodes, self.vector = body, nodes, vector
         self.count = 0
         self._known: dict[int, tuple[str, int]] = {}  # the block and the line in which a value is known

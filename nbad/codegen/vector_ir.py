@@ -146,7 +146,7 @@ class Body:
         self._start = self._breaks = 0
 
     def add(self, *lines: str) -> None:
-        """Lines that belong together."""
+        """Lines that belong together; they may begin a block."""
         if len(self.lines) - self._start >= PART:
             self._breaks += 1
             self.lines.append(BREAK.format(k=self._breaks))
@@ -195,11 +195,6 @@ class Printer:
         is_long = given is None and len(oplist.nodes) >= LONG
         in_blocks = {k for block in self.blocks if isinstance(block, Block) for k in block.columns}
         self.spills = Spills(body, oplist.nodes, self.vector, in_blocks) if is_long else None
-
-    @property
-    def lines(self) -> list[str]:
-        """All that was printed so far."""
-        return self.body.lines
 
     def first_of(self, row: int, name: str) -> tuple[list[str], str]:
         """What gives the address of a vector's first item in an entry of the table, and that address; a name that is free."""

@@ -126,10 +126,6 @@ def _compute(op: str, values: list[Any], payload: Payload) -> Any:
 Rule = Callable[..., int | None]  # from the builder, the operands and the payload to a node that does, if there is one
 
 
-def _neg(b: SimplifyingBuilder, x: int) -> int | None:
-    return b.inner(x, "neg")
-
-
 def _abs(b: SimplifyingBuilder, x: int) -> int | None:
     inside = b.inner(x, "neg")
     return None if inside is None else b.add("abs", inside)
@@ -192,10 +188,6 @@ def _powi(b: SimplifyingBuilder, x: int, n: Payload) -> int | None:
     return b.add("mul", x, x) if n == 2 else None
 
 
-def _pow(b: SimplifyingBuilder, x: int, y: int) -> int | None:
-    return b.constant(1.0) if b.value(y) == 0.0 else None  # of nan too
-
-
 def _scaled(b: SimplifyingBuilder, x: int, *more: int) -> int | None:
     """A product, where an infinite factor beside 0 cannot be: of numbers, and of a reciprocal with what is over the same."""
     y = more[-1]
@@ -216,25 +208,9 @@ def _common_top(b: SimplifyingBuilder, x: int, y: int) -> int | None:
     return p.args[0] if is_pair else None
 
 
-def _quotient(b: SimplifyingBuilder, x: int, y: int) -> int | None:
-    return b.add("div", x, y) if b.value(x) or b.value(y) else None
-
-
 def _power_log(b: SimplifyingBuilder, x: int, y: int, z: int, n: Payload) -> int | None:
     """Without a condition for a base that is known."""
     return b.add("mul", z, b.add("powi", b.add("log", x), payload=n)) if b.value(x) else None
-
-
-def _square(b: SimplifyingBuilder, x: int) -> int:
-    return b.add("mul", x, x)
-
-
-def _reciprocal(b: SimplifyingBuilder, x: int) -> int:
-    return b.add("div", b.constant(1.0), x)
-
-
-def _not(b: SimplifyingBuilder, c: int) -> int | None:
-    return b.inner(c, "not")
 
 
 def _select(b: SimplifyingBuilder, c: int, x: int, y: int) -> int | None:
@@ -246,10 +222,6 @@ def _select(b: SimplifyingBuilder, c: int, x: int, y: int) -> int | None:
         return b.add("select", inside, y, x)
     chosen, rejected = _arm(b, c, x, 1), _arm(b, c, y, 2)
     return None if (chosen, rejected) == (x, y) else b.add("select", c, chosen, rejected)
-
-
-def _alarm(b: SimplifyingBuilder, rings: int, x: int) -> int | None:
-    return x if b.value(rings) is False else None
 
 
 def _arm(b: SimplifyingBuilder, c: int, k: int, which: int) -> int:
@@ -304,24 +276,24 @@ def _logic(op: str, dual: str, neutral: bool) -> Rule:
 
 
 RULES: dict[str, Rule] = {
-    "neg": _neg,
+    "neg": lambda b, x: b.inner(x, "neg"),
     "abs": _abs,
     "add": _add,
     "sub": _sub,
     "mul": _mul,
     "div": _div,
     "powi": _powi,
-    "pow": _pow,
+    "pow": lambda b, x, y: b.constant(1.0) if b.value(y) == 0.0 else None,  # of nan too
     "scaled": _scaled,
     "over": _scaled,
-    "quotient": _quotient,
+    "quotient": lambda b, x, y: b.add("div", x, y) if b.value(x) or b.value(y) else None,
     "power_log": _power_log,
-    "square": _square,
-    "reciprocal": _reciprocal,
+    "square": lambda b, x: b.add("mul", x, x),
+    "reciprocal": lambda b, x: b.add("div", b.constant(1.0), x),
     "select": _select,
     "loop": _loop,
-    "alarm": _alarm,
-    "not": _not,
+    "alarm": lambda b, rings, x: x if b.value(rings) is False else None,
+    "not": lambda b, c: b.inner(c, "not"),
     "and": _logic("and", "or", True),
     "or": _logic("or", "and", False),
 }

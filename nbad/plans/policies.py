@@ -83,10 +83,9 @@ def _cut(targets: Targets) -> set[int]:
     nodes = targets.graph.nodes
     source, sink = 2 * len(nodes), 2 * len(nodes) + 1
     network = Network(2 * len(nodes) + 2)
-    is_fixed = _is_fixed_in_wide if targets.is_wide else _is_fixed
     for k in targets.below():
         network.connect(2 * k, 2 * k + 1, work.of_keeping(nodes[k]))
-        network.connect(source, 2 * k, INFINITE if is_fixed(nodes[k]) else work.of_repeating(nodes[k]))
+        network.connect(source, 2 * k, INFINITE if _is_fixed(nodes[k], targets.is_wide) else work.of_repeating(nodes[k]))
         for a in set(nodes[k].args):
             if nodes[a].op != "const":
                 network.connect(2 * a + 1, 2 * k, INFINITE)
@@ -97,13 +96,9 @@ def _cut(targets: Targets) -> set[int]:
     return {k for k in range(len(nodes)) if 2 * k + 1 in repeated and 2 * k not in repeated}
 
 
-def _is_fixed(node: Node) -> bool:
-    return node.op == "input" or work.is_expensive(node)
-
-
-def _is_fixed_in_wide(node: Node) -> bool:
-    """Hundreds of quotients with one divisor are no more than their price."""
-    return node.op == "input" or (work.is_expensive(node) and node.op != "div")
+def _is_fixed(node: Node, is_wide: bool) -> bool:
+    """Whether nothing repeats a node; of wide maps, hundreds of quotients with one divisor are no more than their price."""
+    return node.op == "input" or (work.is_expensive(node) and not (is_wide and node.op == "div"))
 
 
 def _named(targets: Targets, names: tuple[str, ...]) -> set[int]:

@@ -1,5 +1,6 @@
 """Arguments as arrays: what is accepted, the working dtype, the broadcast shape, strides over it."""
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -250,11 +251,9 @@ def _analysed(program, values):
 
 
 def _layout(program, values, arrays):
-    picks, picked = [], 0
-    for value, array in zip(values, arrays, strict=True):
-        is_picked = type(value) is Indexed
-        picks.append(Pick(len(arrays) + picked, value.index.positions.shape, array.shape) if is_picked else None)
-        picked += is_picked
+    numbers = itertools.count(len(arrays))  # of indices, behind the arrays
+    each = [(value.index if type(value) is Indexed else None, array) for value, array in zip(values, arrays, strict=True)]
+    picks = [Pick(next(numbers), index.positions.shape, array.shape) if index else None for index, array in each]
     views = [_view(array, pick) for array, pick in zip(arrays, picks, strict=True)]
     strong = [a.dtype for a, v in zip(arrays, values, strict=True) if type(v) not in WEAK]
     dtype = SINGLE if strong and all(t.kind == "f" and t.itemsize == 4 for t in strong) else DOUBLE
@@ -263,10 +262,10 @@ def _layout(program, values, arrays):
     batches = [batch(v.shape, len(core)) for v, core in zip(views, program.cores, strict=True)]
     shape = common_shape(program.call, program.names, batches)
     leaf_shapes = tuple((*shape, *core) for core in program.leaves)
-    is_plain = not picked and not any(type(v) in NUMBERS for v in values)
-    is_small = not picked and math.prod(shape) * dtype.itemsize <= STREAM_ABOVE
+    is_plain = not any(picks) and not any(type(v) in NUMBERS for v in values)
+    is_small = not any(picks) and math.prod(shape) * dtype.itemsize <= STREAM_ABOVE
     shapes, order = tuple(a.shape for a in arrays), _order(program, views, shape)
-    return Layout(shapes, dtype, shape, leaf_shapes, order, is_plain, is_small, Memo(), tuple(picks) if picked else ())
+    return Layout(shapes, dtype, shape, leaf_shapes, order, is_plain, is_small, Memo(), tuple(picks) if any(picks) else ())
 
 
 def _view(array, pick):

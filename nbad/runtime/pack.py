@@ -60,6 +60,11 @@ class Slot(NamedTuple):
         """How many values of an element are there."""
         return max(self.lines, 1)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of an element that are there; none of its own has what is one value for all."""
+        return 0 if self.is_uniform else self.dtype.itemsize * self.values
+
     def at(self, element: Shape) -> "list[Slot]":
         """The slots of one element, one for each value."""
         ahead, *by_index = [sum(i * stride for i, stride in zip(element, own, strict=True)) for own in self.walks]
@@ -126,11 +131,8 @@ def grouped(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
         slot = move.slot
         if slot.dtype == dtype and not slot.accumulate and not slot.padded:
             together[slot.array, slot.seed_stride, *move.strides].append(move)
-    blocks = []
-    for (_, _, *strides), members in together.items():
-        for run in _runs(members, dtype.itemsize):
-            if len(run) > 1 and _is_run(strides, sizes, len(run) * dtype.itemsize):
-                blocks.append(run)
+    found = (run for members in together.values() for run in _runs(members, dtype.itemsize) if len(run) > 1)
+    blocks = [run for run in found if _is_run(run[0].strides, sizes, len(run) * dtype.itemsize)]
     return Moves(_without(moves, blocks), blocks)
 
 
@@ -222,16 +224,11 @@ class Table(NamedTuple):
         if not blocks:
             return self
         (kernel, _), first_row = self.kernels, self.kernels.first_row
-        members = {move.row: block for block in blocks for move in block}
+        together = {move.row: tuple([other.row for other in block]) for block in blocks for move in block}
 
-        def groups(start: int, number: int) -> list[list[int]]:
-            """Rows, each list of which becomes one."""
-            found: list[list[int]] = []
-            for row in range(start, start + number):
-                rows = [move.row for move in members.get(row, ())] or [row]
-                if rows not in found:
-                    found.append(rows)
-            return found
+        def groups(start: int, number: int) -> list[tuple[int, ...]]:
+            """Rows, those of which become one together."""
+            return list(dict.fromkeys([together.get(row, (row,)) for row in range(start, start + number)]))
 
         first = first_row + len(kernel.reads)
         inputs, results = groups(first_row, len(kernel.reads)), groups(first, kernel.results)
@@ -245,8 +242,7 @@ class Table(NamedTuple):
     @property
     def rows(self) -> int:
         """How many rows of scratch there are; the last one is for addresses, where there are loads by an index."""
-        rows = [self.kernels.body.rows + self.kernels.first_row, *(move.row + 1 for move in self.stores.single)]
-        return max(rows) + bool(self.loads.indexed)
+        return self.kernels.body.rows + self.kernels.first_row + bool(self.loads.indexed)
 
     def pack(self, blocks_stream: bool) -> np.ndarray:
         """The header, and behind it the sections; blocks of results may pass the caches."""
@@ -309,7 +305,6 @@ class Table(NamedTuple):
 
     def in_place(self) -> dict[int, Slot]:
         """The rows that the kernel may read or write where they are."""
-        assert max([m.row + 1 for m in self.stores.single], default=0) <= self.kernels.body.rows + self.kernels.first_row
         moves, dtype = [*self.loads.single, *self.stores.single], self.kernels.body.dtype
         blocks = [move for members in (*self.loads.blocks, *self.loads.gathers, *self.stores.blocks) for move in members]
         used = Counter(move.row for move in (*moves, *blocks))

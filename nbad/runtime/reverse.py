@@ -231,7 +231,7 @@ class ReverseSweeps:
         layout = *[(a.strides, a.dtype) for a in seeds], *[a.strides for a in (rows, *temporaries)]
         for at_once, part in self._passes([rows, *seeds], results, n_seeds, accumulate):
             group = Group(at_once, batched, accumulate)
-            build = functools.partial(self._build, (rows, steps), seeds, results, temporaries, group)
+            build = functools.partial(self._build, rows, steps, seeds, results, temporaries, group)
             launch = self._launches((group, layout), build)
             given = arrays if part == whole else [part_of(a, 0, part) for a in arrays]
             launch([rows, *given], (part.stop - part.start) // at_once)
@@ -280,8 +280,8 @@ class ReverseSweeps:
             return memory.empty((n_seeds, target.values, self.region.elements), self.dtype, is_exact=True)
         return np.empty((n_seeds, target.values, -(-self.region.elements // TILE)))
 
-    def _build(self, rows, seeds, results, temporaries, group):
-        residuals, prologue = residual_slots(0, *rows, padded=self.region.is_whole), None
+    def _build(self, rows, steps, seeds, results, temporaries, group):
+        residuals, prologue = residual_slots(0, rows, steps, padded=self.region.is_whole), None
         if group.is_batched:
             prologue = self.program.prologue(self.plan, self.dtype)
             kernel = self.program.reverse(self.plan, self.dtype, group.size)

@@ -146,8 +146,8 @@ def core_offsets(strides: Shape, core: Shape) -> list[int]:
 
 
 def _by_lines(buffer: np.ndarray) -> np.ndarray:
-    """A buffer of such rows as (lines of a row, rows, elements of a line), a view."""
-    return buffer.reshape(-1, len(buffer), LINE // buffer.itemsize)
+    """A buffer as (lines of a row, rows, elements of a line), a view; rows that are not in lines are one line each."""
+    return buffer.reshape(-1, len(buffer), LINE // buffer.itemsize) if are_lined(len(buffer)) else buffer[None]
 
 
 def put_rows(buffer: np.ndarray, rows: np.ndarray) -> None:
@@ -160,11 +160,7 @@ def put_rows(buffer: np.ndarray, rows: np.ndarray) -> None:
     >>> buffer[0, :10].tolist(), buffer.ravel()[320:323].tolist()
     ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 10.0, 11.0], [8.0, 9.0, 0.0])
     """
-    count, elements = rows.shape
-    if not are_lined(count):
-        buffer[:, :elements] = rows
-        return
-    lines = _by_lines(buffer)
+    (count, elements), lines = rows.shape, _by_lines(buffer)
     number, rest = divmod(elements, lines.shape[2])
     lines[:number] = rows[:, : elements - rest].reshape(count, number, lines.shape[2]).transpose(1, 0, 2)
     if rest:
@@ -182,8 +178,8 @@ def whole_rows(buffer: np.ndarray, elements: int | np.ndarray) -> np.ndarray:
     """
     if not are_lined(len(buffer)):
         return buffer[:, elements] if isinstance(elements, np.ndarray) else buffer[:, :elements]
-    numbers, items = elements if isinstance(elements, np.ndarray) else np.arange(elements), LINE // buffer.itemsize
-    return np.ascontiguousarray(_by_lines(buffer)[numbers // items, :, numbers % items].T)
+    numbers, lines = elements if isinstance(elements, np.ndarray) else np.arange(elements), _by_lines(buffer)
+    return np.ascontiguousarray(lines[numbers // lines.shape[2], :, numbers % lines.shape[2]].T)
 
 
 def rows_between(buffer: np.ndarray, start: int, stop: int) -> np.ndarray:
@@ -203,9 +199,6 @@ def rows_between(buffer: np.ndarray, start: int, stop: int) -> np.ndarray:
 
 def blank_behind(buffer: np.ndarray, elements: int) -> None:
     """Write zeros where residual rows of so many elements have no number."""
-    if not are_lined(len(buffer)):
-        buffer[:, elements:] = 0.0
-        return
     lines = _by_lines(buffer)
     number, rest = divmod(elements, lines.shape[2])
     lines[number : number + 1, :, rest:] = 0.0

@@ -278,18 +278,18 @@ class Pullback(Public):
                 expected="out= with one array per differentiated argument",
                 fix="pullback(ct, out=cts, accumulate=True)",
             )
-        room, sweeps = self._room(), self._sweeps
+        rows, room, sweeps = self._open("a call"), self._room(), self._sweeps
         if out is None:
             nbytes = sweeps.result_bytes * (1 if count is None else count)
             if nbytes > memory.CAREFUL:
                 memory.require("`pullback`", nbytes, "pullback.batched(cts[:S // 2]), twice")
             is_batched = count is not None
-            order = order_of_results(self._order, self._open("a call"), seeds, is_batched)
+            order = order_of_results(self._order, rows, seeds, is_batched)
             results = [new(shape, reverse.dtype, order, int(is_batched)) for shape in shapes]
         else:
             results = check_out("`pullback`", out, reverse.names, shapes, reverse.dtype, seeds)
         if count != 0:
-            sweeps(self.rows, seeds, results, count, accumulate, room)
+            sweeps(rows, seeds, results, count, accumulate, room)
         return tuple(scalars(results) if out is None else out)
 
     def _room(self):
