@@ -7,8 +7,8 @@ takes 0.1 ms for a kernel of 40 operations (Black-Scholes), to make it anew 3; 0
 import copy
 from dataclasses import replace
 
-from nbad.codegen import disk
 from nbad.codegen.compile import TileKernel
+from nbad.codegen.disk import cache_folder as cache_folder
 from nbad.codegen.disk import load_own, store_own
 from nbad.forks import IMPORTS
 from nbad.graphs.failures import may_fail, with_failures
@@ -229,11 +229,6 @@ class Program:
             plan = replace(partition(joint, wrt, policy, seeds), mode=mode)
             store_own(key, kept.dumps(plan))
         return plan
-
-
-def cache_folder():
-    """Where machine code and plans are kept; None where they are not."""
-    return disk.info().folder
 
 
 def _words(key):

@@ -61,7 +61,7 @@ class _FunctionCache(NullCache):
     @property
     def cache_path(self) -> str | None:
         """Where the code is kept; None where it is not."""
-        folder = disk.info().folder
+        folder = disk.cache_folder()
         return None if folder is None else str(folder)
 
     def load_overload(self, signature: Any, target_context: Any) -> CompileResult | None:

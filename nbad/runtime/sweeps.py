@@ -6,6 +6,7 @@ strides of results is analysed at the first call that has them, and packed into 
 
 import functools
 import math
+from itertools import chain
 
 import numpy as np
 
@@ -57,14 +58,14 @@ def arrays_slots(arrays, cores, shape, first=0, order=None):
     """
     each, steps = enumerate(zip(arrays, cores, strict=True), first), contiguous_strides(shape, 1, order)
     parts = (residual_slots(k, a, steps) if core is ROWS else array_slots(k, a, core, shape) for k, (a, core) in each)
-    return [slot for slots in parts for slot in slots]
+    return list(chain.from_iterable(parts))
 
 
 def argument_slots(program, layout, arrays):
     """The slots of a kernel's arguments, which come first among the arrays."""
     each = enumerate(zip(arrays, program.cores, strict=False))
     parts = (array_slots(k, array, core, layout.shape, pick=layout.pick(k)) for k, (array, core) in each)
-    return [slot for slots in parts for slot in slots]
+    return list(chain.from_iterable(parts))
 
 
 def residual_slots(number, rows, steps, padded=True):
