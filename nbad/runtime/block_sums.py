@@ -205,4 +205,5 @@ def _axes(region, own):
         sizes, steps, targets = [1, *sizes], [[0, *step] for step in steps], [1, *targets]
     are_rows = targets[-1] and sizes[-1] >= NEIGHBOURS and steps[1][-1] == 1
     kept, summed = ([k for k, target in enumerate(targets) if bool(target) == is_kept] for is_kept in (True, False))
-    return are_rows, *((np.array(sizes)[axes], np.array(steps)[:, axes]) for axes in (kept, summed))
+    # all in C order, for which the sums are compiled: an index makes F order of two axes
+    return are_rows, *((np.array(sizes)[axes], np.ascontiguousarray(np.array(steps)[:, axes])) for axes in (kept, summed))

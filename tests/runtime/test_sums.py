@@ -41,6 +41,15 @@ def test_every_way_to_sum_along_some_axes(shape, dtype, rng):
             assert found[(row, *place)] == by_the_tree(rows[(row, *part)].ravel(), numbers[part].ravel())
 
 
+def test_sums_along_whatever_axes_are_the_same_compiled_code():
+    """Numba compiles anew for arrays in F order, which takes a second each time."""
+    shape = 3, 4, 5, 6, 7
+    for kept in itertools.product((False, True), repeat=len(shape)):
+        own = tuple(size if keeps else 1 for size, keeps in zip(shape, kept, strict=True))
+        _, *axes = block_sums._axes(Region.whole(shape), own)
+        assert all(array.flags.c_contiguous for pair in axes for array in pair)
+
+
 def test_a_slab_of_one_index_keeps_no_axis(monkeypatch, rng):
     """Python sees what compiled code reads behind the ends of arrays."""
     monkeypatch.setattr(block_sums, "_add_axes", block_sums._add_axes.py_func)
