@@ -16,7 +16,7 @@ from nbad.graphs.graph import Graph
 from nbad.native.cpython import phase_of
 from nbad.native.launch_table import worker_bytes
 from nbad.plans.work import BYTES_PER_NS, FLOPS_PER_NS, WORD, Work, total
-from nbad.runtime.pack import Kernels, Move, Numbered, Slot, Table, arranged, grouped
+from nbad.runtime.pack import Kernels, Move, Numbered, Slot, Table, arranged
 from nbad.runtime.strides import Shape, collapse, memory_order
 from nbad.runtime.threads import Driver, threads_wanted
 
@@ -106,8 +106,7 @@ class Launch:
         sizes, strides = collapse(shape, own, order)
         walks = iter(strides)
         moves = [Move(row, slot, next(walks), next(walks) if slot.places else None) for row, slot in pairs]
-        reads = len(routes.reads)
-        loads, stores = arranged(moves[:reads], sizes, kernels), grouped(moves[reads:], sizes, kernel.dtype)
+        loads, stores = arranged(moves[: len(routes.reads)], moves[len(routes.reads) :], sizes, kernels)
         self.elements = math.prod(sizes)
         self._table = Table(kernels, sizes, loads, stores, routes.sums).in_blocks()
         at_once = max([len(routes.writes), *map(len, (*loads.gathers, *loads.indexed))])

@@ -1,8 +1,8 @@
 """A launch as the array of int64 that the worker reads; `nbad.native.worker` states what each section means."""
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -124,37 +124,29 @@ class Kernels(NamedTuple):
         return self.prologue.rows - self.prologue.results if self.prologue else 0
 
 
-def grouped(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
-    """Find the blocks among moves."""
-    together: dict[tuple, list[Move]] = defaultdict(list)
-    for move in moves:
-        slot = move.slot
-        if slot.dtype == dtype and not slot.accumulate and not slot.padded:
-            together[slot.array, slot.seed_stride, *move.strides].append(move)
-    found = (run for members in together.values() for run in _runs(members, dtype.itemsize) if len(run) > 1)
-    blocks = [run for run in found if _is_run(run[0].strides, sizes, len(run) * dtype.itemsize)]
-    return Moves(_without(moves, blocks), blocks)
+def arranged(reads: list[Move], writes: list[Move], sizes: list[int], kernels: Kernels) -> tuple[Moves, Moves]:
+    """Find what is loaded or stored together; the body reads blocks itself whose rows are its own, behind the prologue's."""
+    dtype, first = kernels.body.dtype, kernels.prologue.rows if kernels.prologue else 0
+    others = [move for move in reads if move.places is None]
+    blocks = [b for b in _blocks_of(others, sizes, dtype) if reads_beside(len(b), dtype) and _is_read(b, first)]
+    others = _without(others, blocks)
+    gathers = _blocks_of(others, sizes, dtype) if len(sizes) > 1 else _alike_strides(others, dtype)
+    indexed = _neighbours([move for move in reads if move.places is not None], dtype)
+    stored = _blocks_of(writes, sizes, dtype)
+    return Moves(_without(others, gathers), blocks, gathers, indexed), Moves(_without(writes, stored), stored)
+
+
+def _blocks_of(moves: list[Move], sizes: list[int], dtype: np.dtype) -> list[list[Move]]:
+    """Moves that together meet contiguous memory."""
+    moves = [m for m in moves if m.slot.dtype == dtype and not m.slot.accumulate and not m.slot.padded]
+    alike = _together(moves, lambda move: (move.slot.array, move.slot.seed_stride, *move.strides))
+    runs = [run for members in alike for run in _runs(members, dtype.itemsize) if len(run) > 1]
+    return [run for run in runs if _is_run(run[0].strides, sizes, len(run) * dtype.itemsize)]
 
 
 def _is_run(strides: Sequence[int], sizes: Sequence[int], nbytes: int) -> bool:
     """Whether items of so many bytes lie one behind the other, over all axes: other rows may be broadcast along some."""
     return math.prod(sizes) == 1 or tuple(strides) == contiguous_strides(tuple(sizes), nbytes)
-
-
-def _without(moves: list[Move], groups: Iterable[list[Move]]) -> list[Move]:
-    """The moves that are in no group."""
-    taken = {id(move) for members in groups for move in members}
-    return [move for move in moves if id(move) not in taken]
-
-
-def arranged(moves: list[Move], sizes: list[int], kernels: Kernels) -> Moves:
-    """Find the loads that the body reads itself, whose own rows are behind the prologue's, and those that are staged together."""
-    kernel, first = kernels.body, kernels.prologue.rows if kernels.prologue else 0
-    by_index, others = ([move for move in moves if (move.places is None) is is_other] for is_other in (False, True))
-    blocks = grouped(others, sizes, kernel.dtype).blocks
-    blocks = [block for block in blocks if reads_beside(len(block), kernel.dtype) and _is_read(block, first)]
-    found = gathered(_without(others, blocks), sizes, kernel.dtype)
-    return found._replace(blocks=blocks, indexed=_neighbours(by_index, kernel.dtype))
 
 
 def _is_read(block: list[Move], first: int) -> bool:
@@ -163,35 +155,38 @@ def _is_read(block: list[Move], first: int) -> bool:
     return start >= first and [move.row for move in block] == list(range(start, start + len(block)))
 
 
-def gathered(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
-    """Find the loads that may read neighbours: those of a vector argument, and of arguments with the same strides.
+def _alike_strides(moves: list[Move], dtype: np.dtype) -> list[list[Move]]:
+    """Loads that may read neighbours: those of a vector argument, and of arguments with the same strides.
 
     Whether these are columns of one array the addresses tell, which are another call's another time.
     """
-    if len(sizes) > 1:
-        found = grouped(moves, sizes, dtype)
-        return Moves(found.single, [], found.blocks)
-    together: dict[tuple, list[Move]] = defaultdict(list)
-    for move in moves:
-        slot, (stride,) = move.slot, move.strides
-        if slot.dtype == dtype and not slot.padded and stride not in (0, dtype.itemsize):
-            together[slot.seed_stride, stride].append(move)
-    groups = [sorted(members, key=_place_of) for members in together.values() if len(members) > 1]
-    return Moves(_without(moves, groups), [], groups)
+    moves = [m for m in moves if m.slot.dtype == dtype and not m.slot.padded and m.strides[0] not in (0, dtype.itemsize)]
+    alike = _together(moves, lambda move: (move.slot.seed_stride, *move.strides))
+    return [sorted(members, key=lambda move: (move.slot.array, move.slot.offset)) for members in alike if len(members) > 1]
 
 
 def _neighbours(moves: list[Move], dtype: np.dtype) -> list[list[Move]]:
     """Loads by an index: those of neighbours together, where nothing is converted."""
-    together: dict[tuple, list[Move]] = defaultdict(list)
+
+    def key(move: Move) -> Hashable:
+        slot, alone = move.slot, () if move.slot.dtype == dtype else (move.row,)
+        return slot.array, slot.seed_stride, slot.places, *move.strides, *alone
+
+    return [run for members in _together(moves, key) for run in _runs(members, dtype.itemsize)]
+
+
+def _together(moves: list[Move], key: Callable[[Move], Hashable]) -> Iterable[list[Move]]:
+    """Moves of the same key."""
+    found: dict[Hashable, list[Move]] = defaultdict(list)
     for move in moves:
-        slot = move.slot
-        alone = () if slot.dtype == dtype else (move.row,)
-        together[slot.array, slot.seed_stride, slot.places, *move.strides, *alone].append(move)
-    return [run for members in together.values() for run in _runs(members, dtype.itemsize)]
+        found[key(move)].append(move)
+    return found.values()
 
 
-def _place_of(move: Move) -> tuple[int, int]:
-    return move.slot.array, move.slot.offset
+def _without(moves: list[Move], groups: Iterable[list[Move]]) -> list[Move]:
+    """The moves that are in no group."""
+    taken = {id(move) for members in groups for move in members}
+    return [move for move in moves if id(move) not in taken]
 
 
 def _runs(moves: list[Move], step: int) -> list[list[Move]]:
@@ -305,11 +300,9 @@ class Table(NamedTuple):
 
     def in_place(self) -> dict[int, Slot]:
         """The rows that the kernel may read or write where they are."""
-        moves, dtype = [*self.loads.single, *self.stores.single], self.kernels.body.dtype
-        blocks = [move for members in (*self.loads.blocks, *self.loads.gathers, *self.stores.blocks) for move in members]
-        used = Counter(move.row for move in (*moves, *blocks))
-        alone = [move for move in moves if used[move.row] < 2 and move.slot.dtype == dtype and not move.slot.accumulate]
-        return {move.row: move.slot for move in alone if _is_run(move.strides, self.sizes, dtype.itemsize)}
+        dtype = self.kernels.body.dtype
+        plain = [m for m in (*self.loads.single, *self.stores.single) if m.slot.dtype == dtype and not m.slot.accumulate]
+        return {move.row: move.slot for move in plain if _is_run(move.strides, self.sizes, dtype.itemsize)}
 
 
 def _unpadded(move: Move) -> Move:

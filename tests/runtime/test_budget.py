@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import nbad
+from nbad.plans.plan import are_lined
 from nbad.runtime import memory
 
 
@@ -70,6 +71,25 @@ def test_slabs_of_a_kernel_with_vectors(rng):
     _, bounded = nbad.vjp(f, a, b, max_bytes=bounded_by(free, free._sweeps.least_bytes))
     seed = rng.standard_normal((4, 50, 30, 2))
     assert all(np.array_equal(x, y) for x, y in zip(bounded.batched(seed), free.batched(seed), strict=True))
+
+
+@pytest.mark.parametrize("own", [(7,), (50, 1)])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_slabs_of_rows_in_lines_give_the_same_bits(rng, own, dtype):
+    f = nbad.kernel(lambda v, q: np.sin(v) * q, signature="(40),()->(40)")
+    v, q = rng.uniform(0.5, 1.0, (*own, 40)).astype(dtype), rng.uniform(0.5, 1.0, (50, 7)).astype(dtype)
+    y, free = nbad.vjp(f, v, q, residuals="partials")
+    _, bounded = nbad.vjp(f, v, q, residuals="partials", max_bytes=bounded_by(free, free._sweeps.least_bytes))
+    assert are_lined(len(free.rows))
+    assert bounded._room() < bounded._sweeps.temporary_bytes
+    seeds = rng.standard_normal((3, *y.shape)).astype(dtype)
+    cts = bounded.batched(seeds)
+    assert all(np.array_equal(a, b) for a, b in zip(cts, free.batched(seeds), strict=True))
+    axes, q = (1,) if len(own) == 1 else (2,), q[..., None].astype(float)
+    expected = np.sum(seeds * np.cos(v.astype(float)) * q, axis=axes).reshape(3, *v.shape)
+    np.testing.assert_allclose(
+        cts[0], expected, rtol=1e-12 if dtype is np.float64 else 1e-5, atol=1e-12 if dtype is np.float64 else 1e-5
+    )
 
 
 def test_temporaries_stay_under_the_bound(monkeypatch, rng):
