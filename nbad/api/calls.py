@@ -10,7 +10,7 @@ import numpy as np
 from nbad import config, foreign, labels, lines
 from nbad.api.inspected import without_derivatives, without_numbers
 from nbad.api.kernel import Kernel
-from nbad.api.signatures import name_in_code, spelled
+from nbad.api.signatures import name_in_code, respelled, spelled
 from nbad.errors import ArgumentTypeError, ArgumentValueError, InternalError, closest, misfit
 from nbad.foreign import shown
 from nbad.graphs.kernels import is_kernel
@@ -211,13 +211,13 @@ def unfit(method, name, args, unknown, example):
     raise InternalError(f"a call of {name} is refused that fits")
 
 
-def selection(argnums):
-    """What `argnums` selects by, as a tuple or list of its own; None for all real arguments."""
+def selection(argnums, f=None):
+    """What `argnums` selects by, as a tuple or list of its own; None for all real arguments. `f` is what a maker was given."""
     if argnums is None:
         return None
     if isinstance(argnums, tuple | list):
         return argnums[:]
-    _refuse_values(argnums)
+    _refuse_values(argnums, f)
     return tuple(argnums) if are_many(argnums) else (argnums,)
 
 
@@ -226,7 +226,7 @@ def are_many(argnums):
     return isinstance(argnums, Iterable) and not isinstance(argnums, str)
 
 
-def _refuse_values(argnums):
+def _refuse_values(argnums, f):
     """Refuse the kernel's argument where `argnums` belongs, and what has no order."""
     if isinstance(argnums, set | frozenset):
         raise ArgumentTypeError(
@@ -236,13 +236,12 @@ def _refuse_values(argnums):
             fix=f"argnums={in_tuple(sorted(map(repr, argnums)))}",
         )
     is_array = hasattr(argnums, "__array__") and not isinstance(argnums, np.integer)
-    verb = lines.verb() if is_array or isinstance(argnums, float) else None
-    if is_array or verb in MAKERS:
+    if is_array or (f is not None and isinstance(argnums, float)):
         raise ArgumentTypeError(
             f"argnums is {'an array' if is_array else 'a number'}: it selects arguments, and takes none of their values",
             got=type(argnums).__name__,
             expected="positions or names of parameters",
-            fix=f"nbad.{verb}(f)(x)" if verb in MAKERS else "argnums=0",
+            fix="argnums=0" if f is None else respelled(f, f.parameters),
         )
 
 

@@ -279,7 +279,7 @@ def spelled(kernel, arguments, verb=None, selected=None, /, **options):
         return f"nbad.{'testing.' * (verb == 'check_kernel')}{verb}({name}, {xs}{more})"
     if verb in ("jvp", "hvp"):
         return f"nbad.{verb}({name}, ({xs},), ({', '.join(['1.0'] * len(arguments))},){more})"
-    if verb in lines.MADE_BY.values() or verb == "value_and_partials":
+    if verb in lines.MADE_BY.values() or verb in ("grad", "value_and_partials"):
         return f"nbad.{verb}({name}{'' if selected is None else f', {selected!r}'})({xs}{more})"
     return f"{name}({xs}{more})"
 

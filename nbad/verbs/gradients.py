@@ -64,7 +64,7 @@ def grad(f: Kernel, argnums: Argnums = 0) -> Kernel:
 def _parameters(f, argnums, verb):
     """Names of the parameters that `argnums` selects."""
     check_kernel(f)
-    chosen = (None,) if argnums is None else selection(argnums)
+    chosen = (None,) if argnums is None else selection(argnums, f)
     names = tuple(f.parameter(which) for which in chosen)
     if len(set(names)) != len(names):
         raise ArgumentValueError(
@@ -181,7 +181,7 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., Array]:
            [6., 4.]])
     """
     check_kernel(f)
-    return Hessian(f, selection(argnums))
+    return Hessian(f, selection(argnums, f))
 
 
 class Hessian(Made):

@@ -58,7 +58,7 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
            [[5., 3.]]])
     """
     check_kernel(f)
-    chosen = selection(argnums)  # first: a third argument may be an array, too, where those of the kernel were passed
+    chosen = selection(argnums, f)  # first: a third argument may be an array, too, where those of the kernel were passed
     _check_mode(mode)
     return Jacobian(f, chosen, mode)
 
@@ -122,7 +122,7 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
     (np.float64(10.0), array([[5., 2.]]))
     """
     check_kernel(f)
-    return ValueAndJacobian(f, selection(argnums), "auto")
+    return ValueAndJacobian(f, selection(argnums, f), "auto")
 
 
 class Made(Public):

@@ -60,7 +60,7 @@ def normal_equations(f: Kernel, argnums: Argnums = None) -> Callable[..., tuple[
     array([3., 1.])
     """
     check_kernel(f)
-    return NormalEquations(f, selection(argnums))
+    return NormalEquations(f, selection(argnums, f))
 
 
 class NormalEquations(Made):

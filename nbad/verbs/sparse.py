@@ -81,7 +81,7 @@ def sparse_jacobian(f: Kernel, argnums: Argnums = None) -> "SparseJacobian":
     (array([-2.,  0.]), array([ 4., -4.,  0.]))
     """
     check_kernel(f)
-    return SparseJacobian(f, selection(argnums))
+    return SparseJacobian(f, selection(argnums, f))
 
 
 class Sparse(Made):
@@ -217,7 +217,7 @@ def sparse_hessian(f: Kernel, argnums: Argnums = None) -> "SparseHessian":
            [ 0., -1.,  1.]])
     """
     check_kernel(f)
-    return SparseHessian(f, selection(argnums))
+    return SparseHessian(f, selection(argnums, f))
 
 
 class SparseHessian(Sparse):

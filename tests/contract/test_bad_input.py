@@ -188,7 +188,7 @@ def test_a_number_for_argnums():
     with pytest.raises(ValueError, match=r"argnums=1.0 does not select arguments[\s\S]*names among r, phi[\s\S]*fix: argnums="):
         nbad.vjp(polar, X, X, argnums=1.0)
     for verb in ("jacobian", "value_and_jacobian", "hessian", "grad", "value_and_grad"):
-        with pytest.raises(TypeError, match=rf"argnums is a number[\s\S]*got: float\n[\s\S]*fix: nbad\.{verb}\(f\)\(x\)"):
+        with pytest.raises(TypeError, match=rf"argnums is a number[\s\S]*got: float\n[\s\S]*fix: nbad\.{verb}\(square\)\(x\)"):
             getattr(nbad, verb)(square, 1.0)
 
 
@@ -202,8 +202,8 @@ def test_an_array_for_argnums(verb, x):
     with pytest.raises(TypeError, match=text) as caught:
         getattr(nbad, verb)(square, x)
     fix = str(caught.value).rpartition("fix: ")[2]
-    assert fix == f"nbad.{verb}(f)(x)"
-    eval(fix, {"nbad": nbad, "f": square, "x": x.astype(float)})
+    assert fix == f"nbad.{verb}(square)(x)"
+    eval(fix, {"nbad": nbad, "square": square, "x": x.astype(float)})
 
 
 @pytest.mark.parametrize("xs", [X.tolist(), (X,), (X, X)], ids=["list", "tuple", "two"])
