@@ -211,7 +211,7 @@ def _of_others(name: str) -> str | None:
     return f"np.{name}" if isinstance(getattr(np, name, None), np.ufunc) else None
 
 
-def fitting(example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def fitting(example: str, method: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """The decorator of a public function: calls that do not fit its parameters raise our error, with a call that does fit.
 
     It costs a tenth of a microsecond; what small calls use every time has parameters that take anything.
@@ -220,6 +220,8 @@ def fitting(example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     ----------
     example : str
         A call that fits; `{f}` stands for the name of the kernel that was passed first, `{xs}` for those of its arguments.
+    method : str, optional
+        What code calls the function where it is a method.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -232,7 +234,7 @@ def fitting(example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                     if error.__traceback__ is None or error.__traceback__.tb_next is not None:  # raised within
                         raise
                     fault = error
-                raise misfit(function, args, kwargs, fault, example)
+                raise misfit(function, args[method is not None :], kwargs, fault, example, method)
             except Exception as error:
                 cut(error)
                 raise

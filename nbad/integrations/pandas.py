@@ -294,6 +294,7 @@ class Pullback(PullbackOfPartner):
     def __repr__(self) -> str:
         return f"<nbad.integrations.pandas.Pullback of {self._made.bound.program.call}, {len(self._made.index)} rows>"
 
+    @fitting("pullback(y)", "pullback")
     def __call__(self, ct: Any) -> tuple[Any, ...]:
         """Cotangents of the differentiated arguments for one seed.
 
@@ -323,6 +324,7 @@ class Pullback(PullbackOfPartner):
         found = self._pullback(self._seeds(ct, pd.Series))
         return self._built(made.cotangent(name, bar) for name, bar in zip(made.names, found, strict=True))
 
+    @fitting("pullback(y)  # for one seed, such as the value", "pullback.batched")
     def batched(self, cts: Any) -> tuple[Any, ...]:
         """Cotangents for many seeds, each a column of a DataFrame.
 
@@ -374,6 +376,7 @@ class Pullback(PullbackOfPartner):
         found = self._pullback.batched(seeds)
         return self._built(made.cotangents(name, bars, columns) for name, bars in zip(made.names, found, strict=True))
 
+    @fitting("pullback.jacobian()", "pullback.jacobian")
     def jacobian(self) -> pd.DataFrame:
         """The Jacobian from what the forward sweep left, as `nbad.integrations.pandas.jacobian` returns it.
 

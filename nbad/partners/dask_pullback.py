@@ -10,7 +10,7 @@ import dask.array as da
 import numpy as np
 from dask.highlevelgraph import HighLevelGraph
 
-from nbad.errors import ArgumentValueError
+from nbad.errors import ArgumentValueError, fitting
 from nbad.foreign import shown
 from nbad.partners.dask_blocks import (
     LEAD,
@@ -57,6 +57,7 @@ class Pullback(PullbackOfPartner):
         """As lazy arrays travel: elsewhere nothing is kept of the blocks, and what asks for one runs its forward sweep."""
         return _again, (self._made.bound, tuple(self._made.pairs[::2]), self.names, self._blocks, self._groups)
 
+    @fitting("pullback(y)", "pullback")
     def __call__(self, ct: Any) -> tuple[da.Array, ...]:
         """Lazy cotangents of the differentiated arguments for one seed.
 
@@ -87,6 +88,7 @@ class Pullback(PullbackOfPartner):
         """
         return self._apply(ct, False)
 
+    @fitting("pullback(y)  # for one seed, such as the value", "pullback.batched")
     def batched(self, cts: Any) -> tuple[da.Array, ...]:
         """Lazy cotangents for many seeds: every seed array and every result has one leading axis.
 
@@ -116,6 +118,7 @@ class Pullback(PullbackOfPartner):
         """
         return self._apply(cts, True)
 
+    @fitting("pullback.jacobian()", "pullback.jacobian")
     def jacobian(self) -> da.Array:
         """The lazy blocks `(*B, M, N)` of the Jacobian, from what the forward sweeps left.
 

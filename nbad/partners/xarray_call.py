@@ -9,7 +9,7 @@ import xarray as xr
 
 from nbad import foreign, labels
 from nbad.api.signatures import name_in_code, spelled
-from nbad.errors import ArgumentTypeError, ArgumentValueError
+from nbad.errors import ArgumentTypeError, ArgumentValueError, fitting
 from nbad.partners.made import PullbackOfPartner
 from nbad.partners.named import Bound, by_name, output_names, refuse_vectors
 
@@ -180,6 +180,7 @@ class Pullback(PullbackOfPartner):
     def __repr__(self) -> str:
         return f"<nbad.integrations.xarray.Pullback of {self._made.bound.program.call}, dims {self._y[0].dims}>"
 
+    @fitting("pullback(y)", "pullback")
     def __call__(self, ct: Any) -> tuple[Any, ...]:
         """Cotangents of the differentiated arguments for one seed.
 
@@ -210,6 +211,7 @@ class Pullback(PullbackOfPartner):
         """
         return self._apply(self._leaves(ct, "pullback"), None)
 
+    @fitting("pullback(y)  # for one seed, such as the value", "pullback.batched")
     def batched(self, cts: Any) -> tuple[Any, ...]:
         """Cotangents for many seeds: every result has one dimension more, which comes first.
 
@@ -252,6 +254,7 @@ class Pullback(PullbackOfPartner):
         leaves = tuple(many.get(name, leaf) for name, leaf in zip(self._names, leaves, strict=True))
         return self._apply(leaves, seeds)
 
+    @fitting("pullback.jacobian()", "pullback.jacobian")
     def jacobian(self) -> xr.DataArray:
         """The Jacobian from what the forward sweep left, as `nbad.integrations.xarray.jacobian` returns it.
 

@@ -140,3 +140,19 @@ def test_what_numpy_makes_no_array_of_has_no_labels_of_pandas(value):
     ):
         with pytest.raises(nbad.NbadError, match="paired by position"):
             call()
+
+
+@pytest.mark.parametrize("partner", ARGUMENTS, ids=lambda p: p.__name__.rpartition(".")[2])
+def test_calls_of_pullbacks_that_do_not_fit_are_refused_with_one_that_does(partner):
+    y, pullback = partner.vjp(area, ARGUMENTS[partner](np.array([2.0, 3.0])), 5.0)
+    calls = {
+        "pullback": [lambda: pullback(), lambda: pullback(y, y), lambda: pullback(y, outt=y)],
+        "pullback.batched": [lambda: pullback.batched(), lambda: pullback.batched(y, y)],
+        "pullback.jacobian": [lambda: pullback.jacobian(y)],
+    }
+    for name, each in calls.items():
+        for call in each:
+            with pytest.raises(nbad.errors.ArgumentTypeError, match=rf"^`{name}\((ct|cts)?\)`: (missing|takes|got)") as caught:
+                call()
+            found = eval(str(caught.value).partition("fix: ")[2], {"pullback": pullback, "y": y})
+            assert numbers(found) == ([5.0, 2.0, 5.0, 3.0] if name == "pullback.jacobian" else [50.0, 75.0, 65.0])
