@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from nbad.api.calls import analyse
 from nbad.api.kernel import Kernel
 from nbad.api.options import Mode
 from nbad.api.signatures import name_in_code
@@ -50,6 +51,8 @@ class Case:
         """Sample the elements of the arguments jointly, so that constraints among them hold."""
         xs = [x.to_dataarray() if hasattr(x, "to_dataarray") else x for x in xs]  # of a Dataset all variables
         arrays = [np.asarray(x, float) if type(x) in (int, float, bool) else np.asarray(x) for x in xs]
+        if any(a.dtype == object for a in arrays):  # which some libraries compute with: of pandas' <NA> all is <NA>
+            analyse(kernel, tuple(x if a.dtype == object else a for x, a in zip(xs, arrays, strict=True)), {}, ())
         wrt = tuple(k for k, a in enumerate(arrays) if a.dtype.kind == "f")
         given = tuple(a.astype(float) if k in wrt else a for k, a in enumerate(arrays))
         cores = [kernel.core(name) for name in kernel.parameters[: len(given)]]
