@@ -27,7 +27,7 @@ class Aligned:
     def __init__(self, bound: Bound, values: list[Any], index: pd.Index, names: tuple[str, ...]):
         self.bound, self.index, self.names, self.outputs = bound, index, names, output_names(bound)
         self._originals = [x.copy(deep=False) if isinstance(x, pd.Series) else x for x in values]  # users may set their labels
-        self._is_nullable = any(_is_masked(x.dtype) for x in values if isinstance(x, pd.Series))
+        self._nullable = _nullable([x.dtype for x in values if isinstance(x, pd.Series)])
 
     @classmethod
     def of(cls, verb: str, f: Any, xs: Sequence[Any], kwargs: dict[str, Any], argnums: Any) -> "Aligned":
@@ -78,7 +78,7 @@ class Aligned:
     def series(self, values: Any, name: Any = None) -> pd.Series:
         """A Series over the common index; of nullable dtype where an argument is."""
         made = pd.Series(np.broadcast_to(values, len(self.index)), index=self.index, name=name, copy=True)
-        return made.astype(_nullable(made.dtype)) if self._is_nullable else made
+        return made.astype(self._nullable[made.dtype.name]) if self._nullable else made
 
     def frame(self, columns: Mapping[Any, Any]) -> pd.DataFrame:
         """A DataFrame over the common index."""
@@ -98,7 +98,7 @@ class Aligned:
         if not isinstance(original, pd.Series):
             return pd.Series(bars, index=seeds)
         made = pd.DataFrame(np.transpose(bars), self.index, seeds)
-        return _aligned(made.astype(_nullable(bars.dtype)) if self._is_nullable else made, original.index)
+        return _aligned(made.astype(self._nullable[bars.dtype.name]) if self._nullable else made, original.index)
 
     def seed(self, name: str, seed: Any, kind: type) -> Any:
         """A seed for arrays: a Series, or a DataFrame for many; a number stays as it is."""
@@ -234,8 +234,11 @@ def _numpy_dtype(dtype):
     return np.dtype(dtype.numpy_dtype) if _is_masked(dtype) else np.dtype(object)
 
 
-def _nullable(dtype):
-    return pd.Float32Dtype() if dtype == np.float32 else pd.Float64Dtype()
+def _nullable(dtypes):
+    """What floats become beside columns of numbers that may be missing; Arrow's win, as in pandas' arithmetic. None without."""
+    if any(isinstance(dtype, pd.ArrowDtype) for dtype in dtypes):
+        return {"float64": "double[pyarrow]", "float32": "float[pyarrow]"}
+    return {"float64": "Float64", "float32": "Float32"} if any(map(_is_masked, dtypes)) else None
 
 
 def _common_index(call, f, series):

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -107,9 +108,10 @@ def test_the_same_index_may_have_a_label_twice():
 
 
 DTYPES = [("Float64", "Float64"), ("Float32", "Float32"), ("float32", "float32"), ("Sparse[float32]", "float32")]
+ARROW = ["double[pyarrow]", "float[pyarrow]"] * bool(find_spec("pyarrow"))  # which the tests do without where it is not installed
 
 
-@pytest.mark.parametrize(("dtype", "result"), DTYPES)
+@pytest.mark.parametrize(("dtype", "result"), [*DTYPES, *zip(ARROW, ARROW, strict=True)])
 def test_dtypes(dtype, result):
     x = pd.Series([1.0, 2.0, None], dtype=dtype)
     value, pullback = tables.vjp(product, x, x, 2.0)
