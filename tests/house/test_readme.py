@@ -1,6 +1,8 @@
 """The README keeps its word: its examples print what they show, its commands and folders exist."""
 
+import os
 import re
+import subprocess
 from importlib.util import find_spec
 
 import numpy as np
@@ -65,6 +67,21 @@ def test_commands():
         "pip install . && nbad profile kernels/black_scholes.py",
         'pip install ".[test]" && pytest',
     ]
+
+
+def test_links_of_a_release_lead_to_its_tag(tmp_path):
+    """The package index shows the README without the files beside it."""
+    lines = (ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8").splitlines()
+    steps = [line.strip() for line in lines if line.strip().startswith(("site=", "sed -Ei"))]
+    (tmp_path / "README.md").write_text(README, encoding="utf-8")
+    named = {"GITHUB_SERVER_URL": "https://host", "GITHUB_REPOSITORY": "owner/name", "GITHUB_REF_NAME": "v1.2.3"}
+    subprocess.run(["bash", "-euc", "\n".join(steps)], cwd=tmp_path, env=os.environ | named, check=True)
+    links = re.findall(r"(!?)\[[^]]*\]\(([^)]*)\)", (tmp_path / "README.md").read_text(encoding="utf-8"))
+    assert len(links) == len(re.findall(r"\]\(", README)) > 10
+    for picture, link in links:
+        place = f"https://host/owner/name/{'raw' if picture else 'blob'}/v1.2.3/"
+        assert link.startswith(place), link
+        assert (ROOT / link.removeprefix(place)).is_file(), link
 
 
 def test_map_names_every_folder():
