@@ -352,9 +352,8 @@ class Pullback(PullbackOfPartner):
         0    2.0     0.0
         1    0.0     4.0
         """
-        made, structure = self._made, self._made.bound.program.structure
-        leaves, names = structure.leaves(cts), made.bound.program.seed_names
-        named = dict(zip(names, leaves, strict=True)) if type(leaves) is tuple and len(leaves) == len(names) else {}
+        made = self._made
+        named = dict(zip(made.bound.program.seed_names, self._leaves(cts), strict=True))
         tables = {name: leaf.columns for name, leaf in named.items() if isinstance(leaf, pd.DataFrame)}
         first, columns = next(iter(tables.items()), ("", pd.Index([])))
         other = next((name for name in tables if not tables[name].equals(columns)), None)
@@ -390,10 +389,8 @@ class Pullback(PullbackOfPartner):
         return self._made.blocks(self._pullback.jacobian())
 
     def _seeds(self, ct, kind):
-        """The seed for arrays; what has another structure is refused by the pullback itself."""
-        made, structure = self._made, self._made.bound.program.structure
-        leaves = structure.leaves(ct)
-        if type(leaves) is not tuple or len(leaves) != len(made.outputs) or tuple in map(type, leaves):
-            return ct
-        seeds = tuple(made.seed(name, leaf, kind) for name, leaf in zip(made.bound.program.seed_names, leaves, strict=True))
-        return seeds if structure.is_tuple else seeds[0]
+        """The seed for arrays."""
+        program = self._made.bound.program
+        each = zip(program.seed_names, self._leaves(ct), strict=True)
+        seeds = tuple(self._made.seed(name, leaf, kind) for name, leaf in each)
+        return seeds if program.structure.is_tuple else seeds[0]

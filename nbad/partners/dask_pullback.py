@@ -10,8 +10,7 @@ import dask.array as da
 import numpy as np
 from dask.highlevelgraph import HighLevelGraph
 
-from nbad.errors import ArgumentValueError, fitting
-from nbad.foreign import shown
+from nbad.errors import fitting
 from nbad.partners.dask_blocks import (
     LEAD,
     Chunks,
@@ -30,7 +29,7 @@ from nbad.partners.made import PullbackOfPartner
 from nbad.runtime.block_sums import TILE
 from nbad.runtime.strides import batch
 from nbad.verbs.pullback import MANY, ONE
-from nbad.verbs.seeds import Given, as_given, count_of, many
+from nbad.verbs.seeds import Given, as_given, count_of, example, leaves_of
 
 FAN = 16  # parts that a task adds at most
 
@@ -165,18 +164,12 @@ class Pullback(PullbackOfPartner):
     def _seeds(self, ct, is_batched):
         """The leaves of a seed, cut like the value, each with its labels; and the chunks of the leading axis."""
         made, program, layout = self._made, self._made.call.program, self._made.call.layout
-        code = f"pullback{'.batched' * is_batched}({'({0},)' if program.structure.is_tuple else '{0}'})"
-        leaves = program.structure.leaves(ct)
-        if type(leaves) is not tuple or len(leaves) != len(layout.leaf_shapes) or tuple in map(type, leaves):
-            raise _wrong_structure(made, ct, code)
-        given = Given(f"`{code.partition('(')[0]}`", layout.dtype, is_batched)
+        given = Given(f"`pullback{'.batched' * is_batched}`", layout.dtype, is_batched)
+        leaves = leaves_of(given, program, ct, layout.leaf_shapes)
         named = list(zip(program.seed_names, leaves, layout.leaf_shapes, strict=True))
         arrays = [as_given(given, name, stand_in(leaf, name), shape, name) for name, leaf, shape in named]
-
-        def example():
-            return code.format(", ".join(many(layout.leaf_shapes)))
-
-        count = count_of(given, arrays, "seed", example) if is_batched else None
+        fitting_call = functools.partial(example, given, program, layout.leaf_shapes)
+        count = count_of(given, arrays, "seed", fitting_call) if is_batched else None
         cut_seeds, labels = [], []
         for leaf, array, core in zip(leaves, arrays, made.leaf_cores, strict=True):
             labels.append(((LEAD,) * is_batched + made.space + core_labels(core)) if array.ndim else None)
@@ -200,16 +193,6 @@ def _with_common_lead(seeds, labels, count):
     return [part for pair in zip(seeds, labels, strict=True) for part in pair], chunks
 
 
-def _wrong_structure(made, ct, code):
-    program, count = made.call.program, len(made.leaf_cores)
-    return ArgumentValueError(
-        f"`{code.partition('(')[0]}`: the seed does not have the structure of the value",
-        got=f"a tuple of {len(ct)}" if isinstance(ct, tuple) else shown(ct),
-        expected=program.structure.or_tuple() if program.structure.is_tuple else "one array",
-        fix=code.format(", ".join(["1.0"] * count)),
-    )
-
-
 def _cotangents(block, *seeds, is_batched, is_tuple):
     """The task of one block and one seed, or many: a cotangent per argument, with all axes of the element space."""
     pullback = block.pullback
@@ -224,7 +207,7 @@ def unrounded(pullback: Any, ct: Any, is_batched: bool) -> Any:
         return apply(ct)
     given = (MANY if is_batched else ONE)[4]
     seeds, targets = pullback._seeds(given, ct), pullback._sweeps.targets
-    count = pullback._count(given, seeds) if is_batched else None
+    count = next(seed.shape[0] for seed in seeds if seed.ndim) if is_batched else None
     lead = () if count is None else (count,)
     each = zip(pullback._shapes, targets, strict=True)
     results = [np.empty(lead + shape, np.float64 if target.is_shared else np.float32) for shape, target in each]

@@ -75,11 +75,21 @@ class PullbackOfPartner:
     """What partners' pullbacks have in common: cotangents of arguments with structure come in it."""
 
     _groups: Groups | None = None
+    _made: Any
+    _pullback: Any
 
     def in_groups(self, groups: Groups | None) -> "PullbackOfPartner":
         """This one, just made, with the structure of the arguments."""
         self._groups = groups
         return self
+
+    def _leaves(self, ct: Any) -> tuple[Any, ...]:
+        """The leaves of a seed, or of many; what has another structure is refused by the pullback itself, with numbers, which fit."""
+        program = self._made.bound.program
+        leaves = program.structure.leaves(ct)
+        if type(leaves) is not tuple or len(leaves) != len(program.leaves) or tuple in map(type, leaves):
+            self._pullback(ct)
+        return leaves
 
     def _built(self, bars: Iterable[Any]) -> tuple[Any, ...]:
         """Cotangents as they are returned."""

@@ -209,7 +209,7 @@ class Pullback(PullbackOfPartner):
         >>> pullback(y)[0].values
         array([ 2., 16.])
         """
-        return self._apply(self._leaves(ct, "pullback"), None)
+        return self._apply(self._leaves(ct), None)
 
     @fitting("pullback(y)  # for one seed, such as the value", "pullback.batched")
     def batched(self, cts: Any) -> tuple[Any, ...]:
@@ -237,7 +237,7 @@ class Pullback(PullbackOfPartner):
         >>> pullback.batched(xr.DataArray([1.0, 10.0, 100.0], dims="seed"))[0].sizes
         Frozen({'seed': 3, 'i': 2})
         """
-        leaves = self._leaves(cts, "pullback.batched")
+        leaves = self._leaves(cts)
         extra = {d for leaf in leaves if isinstance(leaf, xr.DataArray) for d in leaf.dims if d not in self._y[0].dims}
         if len(extra) != 1:
             raise ArgumentValueError(
@@ -273,21 +273,6 @@ class Pullback(PullbackOfPartner):
     @property
     def _names(self):
         return self._made.bound.program.seed_names
-
-    def _leaves(self, ct, code):
-        structure = self._made.bound.program.structure
-        leaves = structure.leaves(ct)
-        if type(leaves) is tuple and len(leaves) == len(self._y) and tuple not in map(type, leaves):
-            return leaves
-        raise ArgumentValueError(
-            f"`{code}`: the seed does not have the structure of the value",
-            got=f"a tuple of {len(ct)}" if isinstance(ct, tuple) else foreign.named(ct),
-            expected=structure.or_tuple() if structure.is_tuple else "one DataArray or number",
-            fix=f"{code}({self._example()})",
-        )
-
-    def _example(self):
-        return f"({'1.0, ' * len(self._y)})" if self._made.bound.program.structure.is_tuple else "1.0"
 
     def _apply(self, leaves, lead):
         """The cotangents; `lead` is the coordinate of the seeds, if there are many."""

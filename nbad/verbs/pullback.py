@@ -10,9 +10,7 @@ from nbad.displays import html
 from nbad.displays.names import Public
 from nbad.displays.text import amount, plural
 from nbad.errors import ArgumentTypeError, ArgumentValueError, cut, leaving
-from nbad.foreign import shown
-from nbad.graphs.structures import in_tuple
-from nbad.memo import MISSING, cached_property
+from nbad.memo import cached_property
 from nbad.runtime import memory
 from nbad.runtime.operands import DOUBLE, SINGLE
 from nbad.runtime.out import check_out
@@ -22,7 +20,7 @@ from nbad.runtime.sweeps import new, order_of_results, scalars
 from nbad.verbs import pickling
 from nbad.verbs.jacobians import check_axes
 from nbad.verbs.residuals import Residuals
-from nbad.verbs.seeds import Given, as_given, count_of, made_of, many
+from nbad.verbs.seeds import Given, as_given, count_of, example, leaves_of, made_of
 
 ONE = {dtype.itemsize: Given("`pullback(ct)`", dtype, False) for dtype in (DOUBLE, SINGLE)}
 MANY = {dtype.itemsize: Given("`pullback.batched(cts)`", dtype, True) for dtype in (DOUBLE, SINGLE)}
@@ -177,7 +175,7 @@ class Pullback(Public):
                     return made
             given = MANY[reverse.dtype.itemsize]
             seeds = self._seeds(given, cts)
-            return self._sweep_into(seeds, self._count(given, seeds), out, accumulate)
+            return self._sweep_into(seeds, count_of(given, seeds, "seed", lambda: self._example(given)), out, accumulate)
         except Exception as error:
             cut(error)
             raise
@@ -228,45 +226,15 @@ class Pullback(Public):
         sweep.into([rows], check_out(sweep.call, (out,), ["out"], sweep.shapes, sweep.dtype, (rows,)))
         return out
 
-    def _count(self, given, seeds):
-        return count_of(given, seeds, "seed", lambda: self._example(given))
-
-    def _code(self, given, leaves):
-        """How a call of this pullback is written, with this code for the leaves of the seeds."""
-        is_batched = given.batched and len(leaves) > 0  # of no leaves there are as many as one likes
-        seed = in_tuple(leaves) if self._reverse.program.structure.is_tuple else leaves[0]
-        return f"pullback{'.batched' * is_batched}({seed})"
-
     def _seeds(self, given, ct):
         """The leaves of a seed as arrays, checked against the value's structure and shapes."""
         program, shapes = self._reverse.program, self._sweeps.leaf_shapes
-        leaves = program.structure.leaves(ct)
-        if type(leaves) is not tuple or len(leaves) != len(shapes):
-            raise self._wrong_structure(given, ct)
-        seeds = []
-        for name, leaf, shape in zip(program.seed_names, leaves, shapes, strict=True):
-            if isinstance(leaf, tuple) or leaf is MISSING:
-                raise self._wrong_structure(given, leaf)
-            seeds.append(as_given(given, name, leaf, shape, name))
-        return seeds
+        each = zip(program.seed_names, leaves_of(given, program, ct, shapes), shapes, strict=True)
+        return [as_given(given, name, leaf, shape, name) for name, leaf, shape in each]
 
     def _example(self, given):
         """A call that fits."""
-        shapes = self._sweeps.leaf_shapes
-        return self._code(given, many(shapes) if given.batched else ["1.0"] * len(shapes))
-
-    def _wrong_structure(self, given, found):
-        program, shapes = self._reverse.program, self._sweeps.leaf_shapes
-        is_one_of = isinstance(found, tuple) and found and not program.structure.is_tuple
-        fix = self._code(given, ["cts[0]" if given.batched else "ct[0]"]) if is_one_of else self._example(given)
-        return ArgumentValueError(
-            f"{given.call}: the seed does not have the structure of the value",
-            got=f"a tuple of {len(found)}" if isinstance(found, tuple) else shown(found),
-            expected=program.structure.or_tuple()
-            if program.structure.is_tuple
-            else f"one array of shape {shapes[0]}" + f", as `{program.name}` returns",
-            fix=fix,
-        )
+        return example(given, self._reverse.program, self._sweeps.leaf_shapes)
 
     def _sweep_into(self, seeds, count, out, accumulate):
         reverse = self._reverse

@@ -6,6 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from nbad.errors import ArgumentValueError
+from nbad.foreign import shown
+from nbad.graphs.structures import in_tuple
+from nbad.memo import MISSING
 from nbad.runtime.operands import WEAK, as_array, broadcast
 
 
@@ -36,6 +39,34 @@ def as_given(given, name, value, shape, spelling):
             fix=_fitted(spelling, array.shape, shape, lead),
         )
     return array
+
+
+def leaves_of(given, program, ct, shapes):
+    """The leaves of a seed, refused where it has another structure than a value with leaves of these shapes."""
+    leaves = program.structure.leaves(ct)
+    is_flat = type(leaves) is tuple and len(leaves) == len(shapes)
+    found = ct if not is_flat else next((leaf for leaf in leaves if isinstance(leaf, tuple) or leaf is MISSING), None)
+    if is_flat and found is None:
+        return leaves
+    is_one_of = isinstance(found, tuple) and found and not program.structure.is_tuple
+    one = f"one array of shape {shapes[0]}, as `{program.name}` returns" if shapes else ""
+    raise ArgumentValueError(
+        f"{given.call}: the seed does not have the structure of the value",
+        got=f"a tuple of {len(found)}" if isinstance(found, tuple) else shown(found),
+        expected=program.structure.or_tuple() if program.structure.is_tuple else one,
+        fix=pulled(given, program, ["cts[0]" if given.batched else "ct[0]"]) if is_one_of else example(given, program, shapes),
+    )
+
+
+def example(given, program, shapes):
+    """A call of a pullback that fits."""
+    return pulled(given, program, many(shapes) if given.batched else ["1.0"] * len(shapes))
+
+
+def pulled(given, program, leaves):
+    """How a call of a pullback is written, with this code for the leaves of the seeds."""
+    is_batched = given.batched and len(leaves) > 0  # of no leaves there are as many as one likes
+    return f"pullback{'.batched' * is_batched}({in_tuple(leaves) if program.structure.is_tuple else leaves[0]})"
 
 
 def _fitted(spelling, got, shape, lead):

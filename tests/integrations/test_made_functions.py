@@ -156,3 +156,14 @@ def test_calls_of_pullbacks_that_do_not_fit_are_refused_with_one_that_does(partn
                 call()
             found = eval(str(caught.value).partition("fix: ")[2], {"pullback": pullback, "y": y})
             assert numbers(found) == ([5.0, 2.0, 5.0, 3.0] if name == "pullback.jacobian" else [50.0, 75.0, 65.0])
+
+
+@pytest.mark.parametrize("partner", ARGUMENTS, ids=lambda p: p.__name__.rpartition(".")[2])
+def test_seeds_of_another_structure_are_refused_with_one_that_fits(partner):
+    both = nbad.kernel(lambda a, b: (a * b, a + b))
+    y, pullback = partner.vjp(both, ARGUMENTS[partner](np.array([2.0, 3.0])), 5.0)
+    for call in (lambda: pullback(y[0]), lambda: pullback((*y, 1.0)), lambda: pullback((y, 1.0))):
+        with pytest.raises(nbad.errors.ArgumentValueError, match="the seed does not have the structure of the value") as caught:
+            call()
+        found = eval(str(caught.value).partition("fix: ")[2], {"pullback": pullback})
+        assert numbers(found) == [6.0, 6.0, 7.0]
