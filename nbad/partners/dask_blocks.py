@@ -14,12 +14,10 @@ from typing import Any, NamedTuple
 import dask.array as da
 import numpy as np
 
-from nbad import foreign
 from nbad.api.calls import Call, check_kernel
-from nbad.api.signatures import name_in_code, spelled
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.forks import Lock
-from nbad.partners.named import Bound, without_checks
+from nbad.partners.named import Bound, without_checks, without_partner
 from nbad.runtime import memory
 from nbad.runtime.strides import batch
 
@@ -114,12 +112,8 @@ def cut(verb: str, f: Any, xs: Sequence[Any], kwargs: dict[str, Any], argnums: A
     """
     check_kernel(f)
     if not any(isinstance(x, da.Array) for x in (*xs, *kwargs.values())):
-        raise ArgumentTypeError(
-            f"`nbad.integrations.dask.{verb}` of `{name_in_code(f)}`: no argument is a dask array",
-            got=", ".join(map(foreign.named, (*xs, *kwargs.values()))) or "nothing",
-            expected="a dask array, whose chunks say how the elements are cut",
-            fix=spelled(f.written, f.written.parameters, verb),
-        )
+        expected = "a dask array, whose chunks say how the elements are cut"
+        raise without_partner(f"nbad.integrations.dask.{verb}", f, (*xs, *kwargs.values()), "dask array", expected)
     named = zip(f.parameters, xs, strict=False)
     given = [stand_in(x, name) for name, x in named] + [stand_in(x) for x in xs[len(f.parameters) :]]
     call = without_checks(f, given, {name: stand_in(x, name) for name, x in kwargs.items()}, argnums)

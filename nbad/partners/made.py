@@ -84,7 +84,7 @@ class PullbackOfPartner:
         return self
 
     def _leaves(self, ct: Any) -> tuple[Any, ...]:
-        """The leaves of a seed, or of many; what has another structure is refused by the pullback itself, with numbers, which fit."""
+        """The leaves of a seed, or of many; what has another structure the pullback itself refuses, with numbers, which fit."""
         program = self._made.bound.program
         leaves = program.structure.leaves(ct)
         if type(leaves) is not tuple or len(leaves) != len(program.leaves) or tuple in map(type, leaves):

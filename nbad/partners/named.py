@@ -1,14 +1,14 @@
 """What all partners ask of a kernel's call: its static values apart from its arguments, and names of outputs and arguments."""
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nbad import config, foreign
 from nbad.api.calls import Call, analyse, check_kernel
-from nbad.api.signatures import in_order, name_in_code
+from nbad.api.signatures import in_order, name_in_code, spelled
 from nbad.errors import ArgumentTypeError, ArgumentValueError, closest
 from nbad.graphs.structures import outputs_of
 from nbad.indexing.indexed import Indexed
@@ -153,6 +153,30 @@ def by_name(verb: str, f: Any, table: Any, names: Mapping[Any, Any] | Any, kwarg
         meant=meant,
         fix=f"table.rename({columns}{{{meant!r}: {missing[0]!r}}})" if meant else f"{missing[0]}=1.0  # beside the table",
     )
+
+
+def without_partner(verb: str, f: Any, values: Iterable[Any], what: str, expected: str) -> ArgumentTypeError:
+    """The error for the verb of a partner whose arrays are not among the arguments; those of NumPy's have one of nbad's own."""
+    plain = "value_and_jacobian" if verb.endswith("value_and_partials") else verb.rpartition(".")[2]
+    return ArgumentTypeError(
+        f"`{verb}` of `{name_in_code(f)}`: no argument is a {what}",
+        got=", ".join(map(foreign.named, values)) or "nothing",
+        expected=expected,
+        fix=spelled(f.written, f.written.parameters, plain),
+    )
+
+
+def refuse_unlabelled(verb: str, f: Any, name: str, value: Any, kind: str, table: type, fix: Callable[[], str]) -> None:
+    """Refuse an argument that has axes without labels, and a table beside other arguments."""
+    is_table = isinstance(value, table)
+    if is_table or foreign.axes_of(value):
+        what = f"is a {table.__name__}, which stands for all arguments"
+        raise ArgumentTypeError(
+            f"`{verb}` of `{name_in_code(f)}`: {name} {what if is_table else 'has no labels, and nothing is paired by position'}",
+            got=foreign.named(value) if is_table else foreign.shown(value),
+            expected=f"{kind} and numbers, or one {table.__name__} alone",
+            fix=f"{name}[{next(iter(value), 'x')!r}]" if is_table else fix(),
+        )
 
 
 def is_needed(f: Any, name: str) -> bool:

@@ -1,5 +1,6 @@
 """A call on pandas' Series: aligned by their index, as arrays for the kernel, and results as Series of that index."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -7,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from nbad import foreign, labels
-from nbad.api.signatures import name_in_code, spelled
+from nbad.api.signatures import name_in_code
 from nbad.errors import ArgumentTypeError, ArgumentValueError
-from nbad.partners.named import Bound, by_name, output_names, refuse_vectors
+from nbad.partners.named import Bound, by_name, output_names, refuse_unlabelled, refuse_vectors, without_partner
 
 
 class Aligned:
@@ -40,14 +41,13 @@ class Aligned:
         bound, values = Bound.of(f, xs, kwargs)
         series = {name: x for name, x in zip(bound.names, values, strict=True) if isinstance(x, pd.Series)}
         for name, value in zip(bound.names, values, strict=True):
-            _check(call, f, name, value, series)
+            if name in series:
+                _check_numbers(f"`{call}` of `{name_in_code(f)}`", name, value)
+            else:
+                fix = functools.partial(_as_series, name, value, series)
+                refuse_unlabelled(call, f, name, value, "Series", pd.DataFrame, fix)
         if not series:
-            raise ArgumentTypeError(
-                f"`{call}` of `{name_in_code(f)}`: no argument is a Series",
-                got=", ".join(map(foreign.named, values)) or "nothing",
-                expected="a Series, or a DataFrame with columns of the parameters' names",
-                fix=spelled(f.written, f.written.parameters, verb) if verb != "value_and_partials" else "pd.Series([1.0, 2.0])",
-            )
+            raise without_partner(call, f, values, "Series", "a Series, or a DataFrame with columns of the parameters' names")
         refuse_vectors(
             call, bound, lambda: f"nbad.jacobian({name_in_code(f)})({', '.join(f'{name}.to_numpy()' for name in bound.names)})"
         )
@@ -190,21 +190,6 @@ def _refuse_doubles(call, f, table):
             got=", ".join(map(str, table.columns)),
             expected="one column for each parameter",
             fix="df.loc[:, ~df.columns.duplicated()]",
-        )
-
-
-def _check(call, f, name, value, series):
-    """Refuse what is neither a Series of numbers, such as those, nor a number."""
-    if isinstance(value, pd.Series):
-        _check_numbers(f"`{call}` of `{name_in_code(f)}`", name, value)
-    elif isinstance(value, pd.DataFrame) or foreign.axes_of(value):
-        is_table = isinstance(value, pd.DataFrame)
-        what = "is a DataFrame, which stands for all arguments" if is_table else "has no labels; nothing is paired by position"
-        raise ArgumentTypeError(
-            f"`{call}` of `{name_in_code(f)}`: {name} {what}",
-            got=foreign.named(value),
-            expected="Series and numbers, or one DataFrame alone",
-            fix=f"{name}[{next(iter(value.columns), 'x')!r}]" if is_table else _as_series(name, value, series),
         )
 
 

@@ -1,5 +1,6 @@
 """A call on xarray's DataArrays: aligned, applied as xarray applies functions, what comes of it labelled, and its pullback."""
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,10 +9,10 @@ import numpy as np
 import xarray as xr
 
 from nbad import foreign, labels
-from nbad.api.signatures import name_in_code, spelled
+from nbad.api.signatures import name_in_code
 from nbad.errors import ArgumentTypeError, ArgumentValueError, fitting
 from nbad.partners.made import PullbackOfPartner
-from nbad.partners.named import Bound, by_name, output_names, refuse_vectors
+from nbad.partners.named import Bound, by_name, output_names, refuse_unlabelled, refuse_vectors, without_partner
 
 OUTPUT, ARGUMENT, OTHER = "output", "argument", "other_argument"
 
@@ -40,20 +41,17 @@ class Labelled:
     @classmethod
     def of(cls, verb: str, f: Any, xs: Sequence[Any], kwargs: dict[str, Any], argnums: Any = None) -> "Labelled":
         """The call of a verb, read and checked."""
+        call = f"nbad.integrations.xarray.{verb}"
         if len(xs) == 1 and isinstance(xs[0], xr.Dataset):
             (table,), xs = xs, ()
-            kwargs = by_name(f"nbad.integrations.xarray.{verb}", f, table, list(table.variables), kwargs)
+            kwargs = by_name(call, f, table, list(table.variables), kwargs)
         bound, values = Bound.of(f, xs, kwargs)
         for name, value in zip(bound.names, values, strict=True):
-            _check(verb, f, name, value)
+            if not isinstance(value, xr.DataArray):
+                refuse_unlabelled(call, f, name, value, "DataArrays", xr.Dataset, functools.partial(_as_array, name, value))
         if not any(isinstance(value, xr.DataArray) for value in values):
-            raise ArgumentTypeError(
-                f"`nbad.integrations.xarray.{verb}` of `{name_in_code(f)}`: no argument is a DataArray",
-                got=", ".join(map(foreign.named, values)) or "nothing",
-                expected="a DataArray",
-                fix=spelled(f.written, f.written.parameters, verb),
-            )
-        refuse_vectors(f"nbad.integrations.xarray.{verb}", bound, lambda: _by_apply_ufunc(bound, values))
+            raise without_partner(call, f, values, "DataArray", "a DataArray")
+        refuse_vectors(call, bound, lambda: _by_apply_ufunc(bound, values))
         return cls(verb, bound, values, bound.differentiated(values, argnums))
 
     @property
@@ -141,20 +139,6 @@ def _aligned(verb, bound, values):
 def _of_lead(bar, lead):
     coords = {lead.name: lead.coords[lead.name]} if lead.name in lead.coords else None
     return xr.DataArray(bar, dims=(lead.name,), coords=coords)
-
-
-def _check(verb, f, name, value):
-    """Refuse what has no labels, and Datasets beside other arguments."""
-    is_dataset = isinstance(value, xr.Dataset)
-    if isinstance(value, xr.DataArray) or (not is_dataset and foreign.axes_of(value) == 0):
-        return
-    raise ArgumentTypeError(
-        f"`nbad.integrations.xarray.{verb}` of `{name_in_code(f)}`: {name} "
-        + ("is a Dataset, which stands for all arguments" if is_dataset else "has no labels, and nothing is paired by position"),
-        got=foreign.named(value) if is_dataset else foreign.shown(value),
-        expected="DataArrays and numbers, or one Dataset alone",
-        fix=f"{name}[{next(iter(value), 'x')!r}]" if is_dataset else _as_array(name, value),
-    )
 
 
 def _as_array(name, value):
