@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nbad import config
-from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_of, plain_name, selection
+from nbad.api.calls import F, analyse, check_kernel, keep_plain, leaves_for, pair_of, plain_name, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array, Mode
 from nbad.api.signatures import RECEIVERS
@@ -148,11 +148,15 @@ class Made(Public):
         """The verb as code."""
         return f"nbad.{MADE_BY.get(type(self).__name__, type(self).__name__)}"
 
-    def _of(self, flat, *options):
+    def _of(self, flat):
         """The same of a flat kernel, which keeps it; for an argument with structure stands what is in it, in order."""
-        chosen = flat.selected(self.f, self.argnums)
+        chosen, options = flat.selected(self.f, self.argnums), self._options()
         make: Any = type(self)
         return flat.kernel.remember((make.__name__, chosen, *options), lambda: make(flat.kernel, chosen, *options))
+
+    def _options(self):
+        """What else it is made of."""
+        return ()
 
     def _repr_html_(self):
         """For notebooks: what it takes and gives; nothing is traced for this."""
@@ -165,6 +169,21 @@ class Made(Public):
     def __get__(self, instance, owner=None):
         is_method = instance is not None and self.f.parameters[:1] and self.f.parameters[0] in RECEIVERS
         return types.MethodType(self, instance) if is_method else self
+
+
+def by_flat(method: F) -> F:
+    """The decorator of a public method of such a function: where arguments have structure, that of the flat kernel answers."""
+
+    @leaving
+    @functools.wraps(method)
+    def call(self, /, *xs, **kwargs):
+        flat = flattened(self.f, xs, kwargs, self.argnums)
+        if flat is not None:
+            return getattr(self._of(flat), method.__name__)(*flat.args, **flat.kwargs)
+        return method(self, *xs, **kwargs)
+
+    made: Any = call
+    return made
 
 
 class Jacobian(Made):
@@ -201,7 +220,7 @@ class Jacobian(Made):
     def _general(self, xs, out, kwargs):
         flat = flattened(self.f, xs, kwargs, self.argnums)
         if flat is not None:
-            return self._of(flat, self.mode)(*flat.args, out=out, **flat.kwargs)
+            return self._of(flat)(*flat.args, out=out, **flat.kwargs)
         call = analyse(self.f, xs, kwargs, self.argnums)
         check_axes(call.program, call.layout.shape)
         plan = call.program.jacobian_plan(call.wrt, self.mode)
@@ -213,10 +232,13 @@ class Jacobian(Made):
             self._runs = self.f.plain.runs(self._name)
         return result
 
+    def _options(self):
+        return (self.mode,)
+
     def __getstate__(self):
         return {**vars(self), "_runs": ()}  # an entry stays in its process
 
-    @leaving
+    @by_flat
     def sparsity(self, /, *xs, **kwargs):
         """Which entries of a block are not 0 by structure: bools of shape `(M, N)`, the same for all elements.
 
@@ -229,9 +251,6 @@ class Jacobian(Made):
         array([[ True, False],
                [ True,  True]])
         """
-        flat = flattened(self.f, xs, kwargs, self.argnums)
-        if flat is not None:
-            return self._of(flat, self.mode).sparsity(*flat.args, **flat.kwargs)
         call = analyse(self.f, xs, kwargs, self.argnums)
         return np.array(call.program.sparsity(call.wrt), bool).reshape(-1, len(call.wrt))
 

@@ -9,13 +9,12 @@ from nbad.api.calls import analyse, check_kernel, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array
 from nbad.api.signatures import spelled
-from nbad.api.trees import flattened
-from nbad.errors import ArgumentValueError, fitting, leaving
+from nbad.errors import ArgumentValueError, fitting
 from nbad.plans.plan import triangle
 from nbad.runtime import sweeps
 from nbad.runtime.block_sums import add_blocks
 from nbad.runtime.strides import batch
-from nbad.verbs.jacobians import Made
+from nbad.verbs.jacobians import Made, by_flat
 
 
 @fitting("nbad.normal_equations({f})({xs})")
@@ -68,11 +67,8 @@ class NormalEquations(Made):
 
     gives = "(JtJ, Jtr) of shape (N, N) and (N,): sums over all elements, for N shared parameters"
 
-    @leaving
+    @by_flat
     def __call__(self, /, *xs, **kwargs):
-        flat = flattened(self.f, xs, kwargs, self.argnums)
-        if flat is not None:
-            return self._of(flat)(*flat.args, **flat.kwargs)
         call = analyse(self.f, xs, kwargs, self.argnums)
         _check_shared(self.f, call)
         plan, size = call.program.jacobian_plan(call.wrt, "auto"), len(call.wrt)

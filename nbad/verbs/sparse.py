@@ -9,17 +9,16 @@ import numpy as np
 from nbad.api.calls import Call, analyse, check_kernel, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums
-from nbad.api.trees import flattened
 from nbad.assembly.parts import cut, part_size
 from nbad.assembly.scatter import Picked
 from nbad.assembly.scipy_sparse import check_scipy, csr, csr_of_parts, operator
 from nbad.assembly.structure import Columns, Squares, of_hessian, of_jacobian
-from nbad.errors import fitting, leaving
+from nbad.errors import fitting
 from nbad.memo import Recent
 from nbad.runtime import sweeps
 from nbad.runtime.reverse import reverse_of
 from nbad.verbs.gradients import gradient
-from nbad.verbs.jacobians import Made
+from nbad.verbs.jacobians import Made, by_flat
 from nbad.verbs.pullback import Pullback
 from nbad.verbs.pushforward import Pushforward, linearized
 from nbad.verbs.vjp import vjp
@@ -97,18 +96,15 @@ class SparseJacobian(Sparse):
 
     gives = "a scipy.sparse.csr_array: rows are the elements' outputs, columns the entries of the arguments"
 
-    @leaving
+    @by_flat
     def __call__(self, /, *xs: Any, **kwargs: Any) -> Any:
         check_scipy("`nbad.sparse_jacobian`")
-        flat = flattened(self.f, xs, kwargs, self.argnums)
-        if flat is not None:
-            return self._of(flat)(*flat.args, **flat.kwargs)
         call = analyse(self.f, xs, kwargs, self.argnums)
         plan = call.program.jacobian_plan(call.wrt, "auto")
         structure = _known(self._structures, call, lambda: of_jacobian(_columns(call), plan.outputs))
         return csr(structure, sweeps.jacobian(call.program, plan, call.layout, False)(call.given)[0])
 
-    @leaving
+    @by_flat
     def operator(self, /, *xs: Any, **kwargs: Any) -> Any:
         """The Jacobian of all elements as a linear operator: `J @ v`, `J.T @ w`, `(J.T @ J) @ v`, and products with matrices.
 
@@ -128,9 +124,6 @@ class SparseJacobian(Sparse):
                [0., 4.]]))
         """
         check_scipy("`nbad.sparse_jacobian(f).operator`")
-        flat = flattened(self.f, xs, kwargs, self.argnums)
-        if flat is not None:
-            return self._of(flat).operator(*flat.args, **flat.kwargs)
         call = analyse(self.f, xs, kwargs, self.argnums)
         return _operator(call)
 
@@ -225,12 +218,9 @@ class SparseHessian(Sparse):
 
     gives = "a symmetric scipy.sparse.csr_array over the entries of the arguments"
 
-    @leaving
+    @by_flat
     def __call__(self, /, *xs: Any, **kwargs: Any) -> Any:
         check_scipy("`nbad.sparse_hessian`")
-        flat = flattened(self.f, xs, kwargs, self.argnums)
-        if flat is not None:
-            return self._of(flat)(*flat.args, **flat.kwargs)
         call = self._analysed(xs, kwargs)
         program, plan = call.program, call.program.jacobian_plan(call.wrt, "auto")
 
@@ -251,7 +241,7 @@ class SparseHessian(Sparse):
         entries, structure = _known(self._structures, call, make)
         return csr_of_parts(structure, call.layout.dtype, squares_of)
 
-    @leaving
+    @by_flat
     def operator(self, /, *xs: Any, **kwargs: Any) -> Any:
         """The Hessian of the sum over all elements as a linear operator: `H @ v`, and products with matrices.
 
@@ -270,9 +260,6 @@ class SparseHessian(Sparse):
         array([ 6., 12.])
         """
         check_scipy("`nbad.sparse_hessian(f).operator`")
-        flat = flattened(self.f, xs, kwargs, self.argnums)
-        if flat is not None:
-            return self._of(flat).operator(*flat.args, **flat.kwargs)
         call = self._analysed(xs, kwargs)
         layout, shapes = call.layout, tuple(call.layout.shapes[k] for k in call.arguments)
         _, pullback = vjp(gradient(self.f, call.names), *xs, argnums=call.names, residuals="partials", **kwargs)
