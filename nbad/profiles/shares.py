@@ -134,7 +134,7 @@ def measure(kernel: Kernel, xs: tuple[Any, ...], seeds: int, rounds: int, step: 
     """
     inputs = _inputs(kernel, xs)
     kinds = KINDS[:3] if inputs.flat_part is inputs.part else KINDS
-    calls = {(name, what): call for what in kinds for name, call in _sweeps(kernel, getattr(inputs, what), seeds)}
+    calls = {(name, what): call for what in kinds for name, call in sweeps(kernel, getattr(inputs, what), seeds)}
     names = [name for name, what in calls if what == "whole"]
     for size in ("part", "bit"):
         calls["rows", f"flat_{size}"] = partial(vjp, kernel, *getattr(inputs, f"flat_{size}"), residuals="partials")
@@ -163,13 +163,13 @@ def first(batch: Any) -> Any:
 
 def _timed(calls: dict[tuple[str, str], Callable[[], object]], rounds: int, step: Step) -> dict[tuple[str, str], float]:
     """The best time of each call, in rounds of all of them; first calls compile, and say how often short ones are repeated."""
-    step("parts: compile")
+    step("compile")
     for call in calls.values():
         _repeat(call, 3)
     repeats = {key: 1 + int(min(1000, SHORTEST / max(seconds(call), 1e-7))) for key, call in calls.items()}
     best = dict.fromkeys(calls, math.inf)
     for number in range(rounds):
-        step(f"parts: round {number + 1}")
+        step(f"round {number + 1}")
         for key, call in calls.items():
             best[key] = min(best[key], seconds(partial(_repeat, call, repeats[key])) / repeats[key])
     return best
@@ -228,16 +228,17 @@ def _cut(x: Any, depth: int, axes: int, axis: int, count: int) -> Any:
     return x if own == 0 or place < 0 or x.shape[place] == 1 else x[(slice(None),) * place + (slice(count),)]
 
 
-def _sweeps(kernel: Kernel, xs: tuple[Any, ...], count: int) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Each sweep by name, into arrays that are used again, where results are arrays."""
+def sweeps(kernel: Kernel, xs: tuple[Any, ...], count: int) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Each sweep by name, after its first call: into arrays that are used again, where results are arrays."""
+    yield "value", partial(kernel, *xs, out=_reused(kernel(*xs)))
     y, pullback = vjp(kernel, *xs, seeds=count)
-    seeds, blocks = seeds_for(y, count), jacobian(kernel)
-    one, value = first(seeds), kernel(*xs)
-    yield "value", partial(kernel, *xs, out=_reused(value))
     yield "forward", partial(vjp, kernel, *xs, seeds=count)
+    seeds = seeds_for(y, count)
+    one = first(seeds)
     yield "reverse, 1 seed", partial(pullback, one, out=_reused(pullback(one)))
     if count > 1:
         yield f"reverse, {count} seeds", partial(pullback.batched, seeds, out=_reused(pullback.batched(seeds)))
+    blocks = jacobian(kernel)
     yield "Jacobian", partial(blocks, *xs, out=blocks(*xs))
 
 

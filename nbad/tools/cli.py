@@ -6,7 +6,7 @@ import math
 import shlex
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,17 @@ from rich.text import Text
 from nbad import config
 from nbad.api.kernel import Kernel
 from nbad.codegen import disk
+from nbad.displays.text import aligned
 from nbad.errors import ArgumentValueError, NbadError
 from nbad.plans.policies import POLICIES
-from nbad.profiles import shares
 from nbad.testing.comparisons import CheckFailure
 from nbad.tools import doctor, kernel_files, plots, profiled, profiling
 from nbad.tools.export import export
 from nbad.tools.progress import bar
 from nbad.version import VERSION
 
-STEPS = 7  # load, compile, three sweeps, check, compile parts; the reverse sweeps and rounds come on top
+SWEEP_HEADINGS = [*profiled.HEADINGS[:3], "GB/s", "first use", *profiled.HEADINGS[3:]]
+STEPS = 4  # load, first use, compile, check; rounds and policies come on top
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -148,82 +149,49 @@ def _profile(options: argparse.Namespace) -> int:
         with _running(subject.kernel, subject.path, f"profile {options.target}"), bar(_steps(options)) as step:
             report = profiling.profile(subject, run, step)
             costs = profiling.compare_policies(subject, run, step) if options.policies else ()
-            parts = shares.measure(*subject.call(run.n, run.dtype), run.seeds, run.repeats, step)
     except CheckFailure as error:
         print(f"check failed: {error}", file=sys.stderr)
         return 1
-    console = Console()
-    _print(report, console)
-    _print_table(_share_table(parts), console)
-    console.print(profiled.conditions(parts.roofs, parts.load), highlight=False, markup=False, soft_wrap=True)
-    if costs:
-        _print_table(_policy_table(costs, run), console)
+    print("\n".join([*_told(report), *_policies(costs, run)]))
     if picture:
-        plots.roofline(report, parts, picture)
-        console.print(f"roofline: {picture}", highlight=False, markup=False, soft_wrap=True)
+        plots.roofline(report, picture)
+        print(f"roofline: {picture}")
     return 0
 
 
 def _steps(options: argparse.Namespace) -> int:
-    return STEPS + 1 + (options.seeds > 1) + options.policies * (len(profiling.POLICIES) + 1) + options.repeats
+    return STEPS + options.repeats + options.policies * (len(POLICIES) + 1)
 
 
-def _print(report: profiling.Report, console: Console) -> None:
-    subject, options = report.subject, report.options
-    console.print(f"kernel {subject.name} of {subject.path}, {options.n:,} elements, {options.dtype}", highlight=False)
-    _print_table(_sweep_table(report), console)
-    per_seed = f"{report.seconds_per_seed * 1e3:.2f} ms, {report.seconds_per_seed * 1e9 / options.n:.2f} ns per element"
-    facts = {
-        "reverse per seed": f"{per_seed}, in a batch of {options.seeds}",
-        "residuals": f"{report.residual_bytes / options.n:.1f} bytes per element",
-        "compile time": f"{report.compile_seconds:.2f} s, the sum of first uses",
-        **profiling.machine(),
-        "checked": report.checked,
-    }
-    for name, text in facts.items():
-        console.print(f"{name}: {text}", highlight=False, markup=False, soft_wrap=True)
+def _told(report: profiling.Report) -> Iterator[str]:
+    """A report as lines: a table of the sweeps, and facts."""
+    options, seed = report.options, report.seconds_per_seed
+    yield f"kernel {report.subject.name} of {report.subject.path}, {options.n:,} elements, {options.dtype}"
+    yield from aligned([SWEEP_HEADINGS, *(_row(sweep, options.n) for sweep in report.sweeps)])
+    yield profiled.conditions(report.roofs, report.load)
+    per_seed = f"{profiled.time(seed)}, {seed * 1e9 / options.n:.3g} ns per element"
+    yield f"reverse per seed: {per_seed}, in a batch of {options.seeds}"
+    yield f"residuals: {report.residual_bytes / options.n:.1f} bytes per element"
+    yield f"compile time: {report.compile_seconds:.2f} s, the sum of first uses"
+    yield from (f"{name}: {text}" for name, text in profiling.machine().items())
+    yield f"checked: {report.checked}"
 
 
-def _sweep_table(report: profiling.Report) -> Table:
-    def row(sweep: profiling.Sweep) -> tuple[str, ...]:
-        time = f"{sweep.seconds * 1e3:.2f} ms", f"{sweep.seconds * 1e9 / report.options.n:.2f}"
-        return sweep.name, *time, f"{sweep.bytes_moved / sweep.seconds / 1e9:.1f}", f"{sweep.first_use:.2f} s"
-
-    return _table(("sweep", "best time", "ns per element", "GB/s", "first use"), map(row, report.sweeps))
+def _row(sweep: profiling.Sweep, n: int) -> list[str]:
+    name, time, each, *fractions = profiled.row(sweep.share, n)
+    return [name, time, each, f"{sweep.bytes_moved / sweep.seconds / 1e9:.1f}", f"{sweep.first_use:.2f} s", *fractions]
 
 
-def _share_table(parts: shares.Shares) -> Table:
-    def row(share: shares.Share) -> tuple[str, ...]:
-        return share.name, *(f"{fraction:.0%}" for fraction in share.fractions().values())
-
-    return _table(("sweep", *shares.PARTS), map(row, parts.sweeps), title="where the time goes")
-
-
-def _policy_table(costs: Iterable[profiling.PolicyCost], options: profiling.Options) -> Table:
-    def row(cost: profiling.PolicyCost) -> tuple[str, ...]:
+def _policies(costs: Sequence[profiling.PolicyCost], options: profiling.Options) -> Iterator[str]:
+    """What residual policies cost, as lines."""
+    if not costs:
+        return
+    rows = [["policy", "values", "bytes", "forward", "1 seed", f"{options.seeds} seeds", "in all"]]
+    for cost in costs:
         name = cost.policy if cost.policy == cost.chosen else f"{cost.policy} = {cost.chosen}"
-        times = (f"{seconds * 1e3:.2f}" for seconds in (cost.forward, cost.one_seed, cost.all_seeds, cost.seconds))
-        return name, str(cost.residuals), f"{cost.residual_bytes / options.n:.1f}", *times
-
-    columns = "policy", "values", "bytes", "forward", "1 seed", f"{options.seeds} seeds", "in all"
-    return _table(columns, map(row, costs), title="residual policies: what each element keeps, and best times in ms")
-
-
-def _table(columns: Iterable[str], rows: Iterable[tuple[str, ...]], title: str | None = None) -> Table:
-    """A table whose first column is text and whose others are numbers."""
-    table = Table(title=title)
-    for k, column in enumerate(columns):
-        table.add_column(column, justify="right" if k else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
-def _print_table(table: Table, console: Console) -> None:
-    """Print a table whole: on a narrow terminal its rows go on in the next line, as those of other commands do."""
-    needed = console.measure(table, options=console.options.update(max_width=sys.maxsize)).maximum
-    console.width = max(console.width, needed)
-    console.print(table)
+        times = map(profiled.time, (cost.forward, cost.one_seed, cost.all_seeds, cost.seconds))
+        rows.append([name, str(cost.residuals), f"{cost.residual_bytes / options.n:.1f}", *times])
+    yield from ["", "residual policies: what each element keeps, and best times", *aligned(rows)]
 
 
 def _doctor(options: argparse.Namespace) -> int:

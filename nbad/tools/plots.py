@@ -6,7 +6,6 @@ matplotlib is loaded only when something is drawn.
 import io
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 from nbad.displays.html import COLORS
 from nbad.errors import ArgumentValueError
 from nbad.profiles.roofs import Roofs
-from nbad.profiles.shares import PARTS, Share, Shares
+from nbad.profiles.shares import PARTS, Share
 from nbad.tools.profiling import Report, Sweep
 
 FORMATS = (".png", ".svg", ".pdf")
@@ -91,22 +90,20 @@ def _draw_shares(axes: Any, sweeps: Sequence[Share]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def roofline(report: Report, parts: Shares, path: Path) -> None:
+def roofline(report: Report, path: Path) -> None:
     """Draw the sweeps of a report under the roofs of this machine, and where the time of each goes.
 
     Parameters
     ----------
     report : Report
-    parts : Shares
     path : Path
     """
     from matplotlib.figure import Figure
 
-    figure, roofs = Figure(figsize=(8, 8.5), layout="constrained"), parts.roofs
+    figure, roofs = Figure(figsize=(8, 8.5), layout="constrained"), report.roofs
     axes, below = figure.subplots(2, height_ratios=(3, 1))
-    times = {sweep.name: sweep.seconds for sweep in parts.sweeps}  # of the same minutes as the roofs
-    shown = [replace(sweep, seconds=times[sweep.name]) for sweep in report.sweeps if sweep.operations]
-    _draw_shares(below, parts.sweeps)
+    shown = [sweep for sweep in report.sweeps if sweep.operations]
+    _draw_shares(below, [sweep.share for sweep in report.sweeps])
     _draw_roofs(axes, roofs, [sweep.intensity for sweep in shown])
     for mark, sweep in zip(MARKS, shown, strict=False):
         axes.plot(sweep.intensity, sweep.rate / 1e9, mark, markersize=9, markeredgecolor="white", label=_label(sweep, roofs))

@@ -46,7 +46,7 @@ class Profile:
 
     def __repr__(self) -> str:
         slowest = max(self.sweeps, key=lambda sweep: sweep.seconds)
-        return f"<nbad.Profile of {self._head()}; print it for its table; longest: {slowest.name}, {_time(slowest.seconds)}>"
+        return f"<nbad.Profile of {self._head()}; print it for its table; longest: {slowest.name}, {time(slowest.seconds)}>"
 
     def __str__(self) -> str:
         return "\n".join([self._head(), "", *aligned([list(HEADINGS), *map(self._row, self.sweeps)]), "", self.conditions()])
@@ -55,8 +55,7 @@ class Profile:
         return f"{self.call}: {plural(self.elements, 'element')} of {self.dtype}"
 
     def _row(self, sweep: Share) -> list[str]:
-        fractions = (f"{fraction:.0%}" for fraction in sweep.fractions().values())
-        return [sweep.name, _time(sweep.seconds), f"{sweep.seconds * 1e9 / max(1, self.elements):.3g}", *fractions]
+        return row(sweep, self.elements)
 
     def conditions(self) -> str:
         """The roofs and the load as a sentence."""
@@ -67,8 +66,8 @@ class Profile:
         longest = max(sweep.seconds for sweep in self.sweeps)
         rows = []
         for sweep in self.sweeps:
-            name, time, each, *fractions = self._row(sweep)
-            rows.append([name, time, each, html.stack(sweep.fractions(), sweep.seconds / longest), *fractions])
+            name, taken, each, *fractions = self._row(sweep)
+            rows.append([name, taken, each, html.stack(sweep.fractions(), sweep.seconds / longest), *fractions])
         legend = [*HEADINGS[:3], "", *(html.swatch(k, name) for k, name in enumerate(PARTS))]
         table = html.table(legend, rows, [1, 2, *range(4, 4 + len(PARTS))])
         return html.page("nbad.profile", self._head(), table, html.note(self.conditions()))
@@ -154,7 +153,13 @@ def _rounds(call: str, rounds: Any) -> int:
     return int(rounds)
 
 
-def _time(seconds: float) -> str:
+def row(sweep: Share, elements: int) -> list[str]:
+    """A sweep below `HEADINGS`: its name, its time, and what fractions of that its parts are."""
+    fractions = (f"{fraction:.0%}" for fraction in sweep.fractions().values())
+    return [sweep.name, time(sweep.seconds), f"{sweep.seconds * 1e9 / max(1, elements):.3g}", *fractions]
+
+
+def time(seconds: float) -> str:
     """Seconds in the unit that suits them."""
     scale, unit = next((pair for pair in ((1e6, "us"), (1e3, "ms")) if seconds * pair[0] < 1000), (1.0, "s"))
     return f"{seconds * scale:.3g} {unit}"

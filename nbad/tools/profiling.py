@@ -1,11 +1,11 @@
 """The report of the command `nbad profile`: time, bytes and operations of each sweep, on inputs that the kernel's file provides.
 
-`profile` measures and returns a `Report`, `compare_policies` the same for every residual policy; printing is `nbad.tools.cli`'s.
+`profile` measures what `nbad.profile` does, with bytes, operations and first uses beside it, and returns a `Report`;
+`compare_policies` times every residual policy; printing is `nbad.tools.cli`'s.
 The bytes of a sweep are those of every array that it must read or write, each counted once: whatever a sweep moves beyond
 that lowers its GB/s. Operations are those of the cost model: a multiplication counts 1, a call of exp 20.
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -18,7 +18,9 @@ from nbad.codegen.host import host
 from nbad.graphs.structures import outputs_of
 from nbad.plans.policies import POLICIES
 from nbad.plans.work import total
-from nbad.profiles.shares import first, seeds_for
+from nbad.profiles import shares
+from nbad.profiles.roofs import Roofs
+from nbad.profiles.shares import Share, Step, first, seeds_for
 from nbad.profiles.timing import best, seconds
 from nbad.testing.check import check_kernel
 from nbad.testing.comparisons import Near, Same, compare
@@ -28,7 +30,6 @@ from nbad.verbs.jacobians import jacobian, value_and_jacobian
 from nbad.verbs.vjp import vjp
 
 SAMPLE = 64
-Step = Callable[[str], object]
 Arrays = tuple[Any, ...]
 
 
@@ -48,9 +49,8 @@ class Sweep:
 
     Attributes
     ----------
-    name : str
-    seconds : float
-        The best time.
+    share : Share
+        Its best time, and the parts of it.
     first_use : float
         The time of the very first call.
     bytes_moved : int
@@ -58,11 +58,18 @@ class Sweep:
     operations : float
     """
 
-    name: str
-    seconds: float
+    share: Share
     first_use: float
     bytes_moved: int
     operations: float
+
+    @property
+    def name(self) -> str:
+        return self.share.name
+
+    @property
+    def seconds(self) -> float:
+        return self.share.seconds
 
     @property
     def intensity(self) -> float:
@@ -82,6 +89,8 @@ class Report:
     subject: Subject
     options: Options
     sweeps: tuple[Sweep, ...]
+    roofs: Roofs
+    load: float | None
     residual_bytes: int
     checked: str
 
@@ -127,13 +136,6 @@ class PolicyCost:
         return self.forward + self.all_seeds
 
 
-@dataclass(frozen=True)
-class _Run:
-    name: str
-    call: Callable
-    bytes_read: int
-
-
 def profile(subject: Subject, options: Options, step: Step = lambda name: None) -> Report:
     """Run value, forward, reverse and Jacobian of a kernel, time each, and check a sample.
 
@@ -162,19 +164,15 @@ def profile(subject: Subject, options: Options, step: Step = lambda name: None) 
     >>> [sweep.name for sweep in profile(subject, Options(n=1000, seeds=3)).sweeps]
     ['value', 'forward', 'reverse, 1 seed', 'reverse, 3 seeds', 'Jacobian']
     """
-    xs = subject.call(options.n, options.dtype)[1]
-    kernel, sample = subject.call(SAMPLE, options.dtype)
-    step("compile")
-    first_uses = {run.name: seconds(run.call) for run in _runs(kernel, sample, options.seeds)}
-    operations = _operations(kernel, sample, options.seeds)
-    sweeps = []
-    for run in _runs(kernel, xs, options.seeds):
-        step(run.name)
-        shortest, bytes_moved = best(run.call, options.repeats), run.bytes_read + _nbytes(run.call())
-        sweeps.append(Sweep(run.name, shortest, first_uses[run.name], bytes_moved, options.n * operations[run.name]))
+    (kernel, xs), (_, sample) = subject.call(options.n, options.dtype), subject.call(SAMPLE, options.dtype)
+    step("first use")
+    first_uses = _first_uses(kernel, sample, options.seeds)
+    found = shares.measure(kernel, xs, options.seeds, options.repeats, step)
     step("check")
-    residual_bytes = vjp(kernel, *xs, seeds=options.seeds)[1].residuals.nbytes
-    return Report(subject, options, tuple(sweeps), residual_bytes, _check(kernel, sample, xs))
+    operations, moved = _operations(kernel, sample, options.seeds), _moved(kernel, xs, options.seeds)
+    sweeps = [Sweep(s, first_uses[s.name], moved[s.name], options.n * operations[s.name]) for s in found.sweeps]
+    residual_bytes = moved["forward"] - moved["value"]
+    return Report(subject, options, tuple(sweeps), found.roofs, found.load, residual_bytes, _check(kernel, sample, xs))
 
 
 def compare_policies(subject: Subject, options: Options, step: Step = lambda name: None) -> tuple[PolicyCost, ...]:
@@ -223,22 +221,26 @@ def machine() -> dict[str, str]:
     return {"threads": f"{numba.get_num_threads()} ({_threading_layer()})", "vectors": str(host())}
 
 
-def _runs(kernel: Kernel, xs: Arrays, count: int) -> Iterator[_Run]:
-    """The sweeps in an order in which each one's first call does its own compilation and no other's."""
-    inputs = _nbytes(tuple(np.asarray(x) for x in xs))
-    yield _Run("value", lambda: kernel(*xs), inputs)
-    yield _Run("forward", lambda: vjp(kernel, *xs, seeds=count), inputs)
-    yield from _reverse_runs(kernel, xs, count)
-    yield _Run("Jacobian", lambda: jacobian(kernel)(*xs), inputs)
+def _first_uses(kernel: Kernel, xs: Arrays, count: int) -> dict[str, float]:
+    """How long each sweep takes when it is first called, in an order in which it does its own compilation and no other's."""
+    calls, met, times = shares.sweeps(kernel, xs, count), list[Any](), list[float]()
+    while not met or met[-1]:
+        times.append(seconds(lambda: met.append(next(calls, None))))
+    return {name: time for (name, _), time in zip(met[:-1], times, strict=False)}
 
 
-def _reverse_runs(kernel: Kernel, xs: Arrays, count: int) -> Iterator[_Run]:
+def _moved(kernel: Kernel, xs: Arrays, count: int) -> dict[str, int]:
+    """The bytes that each sweep reads and writes."""
     y, pullback = vjp(kernel, *xs, seeds=count)
     seeds, kept = seeds_for(y, count), pullback.residuals.nbytes
-    one = first(seeds)
-    yield _Run("reverse, 1 seed", lambda: pullback(one), kept + _nbytes(one))
-    if count > 1:
-        yield _Run(f"reverse, {count} seeds", lambda: pullback.batched(seeds), kept + _nbytes(seeds))
+    one, inputs = first(seeds), _nbytes(tuple(np.asarray(x) for x in xs))
+    return {
+        "value": inputs + _nbytes(y),
+        "forward": inputs + _nbytes(y) + kept,
+        "reverse, 1 seed": kept + _nbytes(one) + _nbytes(pullback(one)),
+        f"reverse, {count} seeds": kept + _nbytes(seeds) + _nbytes(pullback.batched(seeds)),
+        "Jacobian": inputs + _nbytes(jacobian(kernel)(*xs)),
+    }
 
 
 def _operations(kernel: Kernel, xs: Arrays, count: int) -> dict[str, float]:
@@ -269,11 +271,8 @@ def _policy_cost(kernel: Kernel, xs: Arrays, policy: str, options: Options) -> P
 
 
 def _nbytes(result: Any) -> int:
-    """Bytes of arrays; of a pullback, those of its residuals."""
-    leaves = outputs_of(result)
-    if not any(leaf is result for leaf in leaves):
-        return sum(map(_nbytes, leaves))
-    return result.residuals.nbytes if hasattr(result, "residuals") else result.nbytes
+    """Bytes of arrays."""
+    return sum(leaf.nbytes for part in (result if isinstance(result, tuple) else [result]) for leaf in outputs_of(part))
 
 
 def _check(kernel: Kernel, sample: Arrays, xs: Arrays) -> str:

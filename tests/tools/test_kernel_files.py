@@ -137,4 +137,4 @@ def test_a_module_does_not_take_the_place_of_the_kernels_own_file(write, capsys,
 def test_inputs_may_have_static_values_and_structure(write, capsys, kernel, inputs):
     write("mine.py", f"{kernel}def sample_inputs(rng, n, dtype): return {inputs}\n")
     assert cli.main(["profile", "mine.py", *SMALL, "--policies"]) == 0
-    assert "where the time goes" in capsys.readouterr().out
+    assert "waiting" in capsys.readouterr().out
