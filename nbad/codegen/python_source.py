@@ -7,8 +7,8 @@ it calls from the same C library. Exceptions: its float32 `cbrt` is that of floa
 import keyword
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from nbad.codegen.lower import OpList
 from nbad.graphs.graph import Graph, Node, needed
@@ -40,19 +40,24 @@ OPERATORS = {
     "cbrt": "np.cbrt({})",
     "fmod": "np.fmod({}, {})",  # Numba lacks those of `math`
 }
-MARGIN = 60
+FLIPPED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
+MARGIN, LONGEST = 60, 130
 
 
-def print_python(oplist: OpList, name: str | None = None, calls: Mapping[str, str] | None = None) -> str:
+class Written(NamedTuple):
+    """A function of scalars as Python has it: its parameters, its statements, and what it returns."""
+
+    parameters: list[str]
+    statements: list[str]
+    returned: list[str]
+
+
+def print_python(oplist: OpList) -> str:
     """Source text of a module with one function, which takes and returns scalars.
 
     Parameters
     ----------
     oplist : OpList
-    name : str, optional
-        Of the function; by default that of the op list.
-    calls : mapping of str to str, optional
-        Operations that are calls of functions with other names.
 
     Returns
     -------
@@ -74,14 +79,28 @@ def print_python(oplist: OpList, name: str | None = None, calls: Mapping[str, st
         return v1
     <BLANKLINE>
     """
-    text = _Text(oplist.dtype, calls or {})
-    writer = _Writer(oplist, text, "v", [text.unique(_identifier(name)) for name in oplist.inputs])
-    arguments = ", ".join(writer.names[k] for k in range(len(oplist.inputs)))
-    writer.statements(range(len(oplist.nodes)))
-    text.add(f"return {', '.join(writer.names[k] for k in oplist.outputs)}")
+    parameters, statements, returned = written(oplist)
     scipy = ["from scipy import special"] if _calls_scipy(oplist) else []
-    head = f"def {name or _identifier(oplist.name)}({arguments}):"
-    return "\n".join(["import math", "", "import numpy as np", *scipy, "", "", head, *text.lines, ""])
+    head = f"def {_identifier(oplist.name)}({', '.join(parameters)}):"
+    last = f"    return {', '.join(returned)}"
+    return "\n".join(["import math", "", "import numpy as np", *scipy, "", "", head, *statements, last, ""])
+
+
+def written(oplist: OpList, calls: Mapping[str, str] | None = None, told: Callable[[str], str] = str) -> Written:
+    """The function of an op list.
+
+    Parameters
+    ----------
+    oplist : OpList
+    calls : mapping of str to str, optional
+        Operations that are calls of functions with other names.
+    told : callable, optional
+        What a comment says in place of a file and a line, where there is room.
+    """
+    text = _Text(oplist.dtype, calls or {}, told)
+    writer = _Writer(oplist, text, "v", [text.unique(_identifier(name)) for name in oplist.inputs])
+    writer.statements(range(len(oplist.nodes)))
+    return Written([writer.names[k] for k in range(len(oplist.inputs))], text.lines, [writer.names[k] for k in oplist.outputs])
 
 
 def _calls_scipy(graph: Graph) -> bool:
@@ -93,8 +112,8 @@ def _calls_scipy(graph: Graph) -> bool:
 class _Text:
     """The lines of a function, and the names that it has."""
 
-    def __init__(self, dtype: str, calls: Mapping[str, str]):
-        self.dtype, self.calls, self.indent = dtype, calls, " " * 4
+    def __init__(self, dtype: str, calls: Mapping[str, str], told: Callable[[str], str]):
+        self.dtype, self.calls, self.indent, self._told = dtype, calls, " " * 4, told
         self.lines: list[str] = []
         self._source: str | None = None
         self._taken = {"math", "np", "abs", "special"} | {op.partition(".")[0] for op in TABLE if TABLE[op].address}
@@ -109,9 +128,10 @@ class _Text:
 
     def add(self, statement: str, source: str | None = None) -> None:
         """One line, with the user's behind it where that is another one than before."""
-        line = (
-            f"{self.indent}{statement:<{MARGIN}}  # {source}" if source not in (None, self._source) else self.indent + statement
-        )
+        line = self.indent + statement
+        if source not in (None, self._source):
+            with_own, with_place = (f"{line:<{len(self.indent) + MARGIN}}  # {told}" for told in (self._told(source), source))
+            line = with_own if len(with_own) <= LONGEST else with_place
         self.lines.append(line)
         self._source = source
 
@@ -136,8 +156,17 @@ class _Writer:
                 self._last_value(k, node)
             elif node.op != "input":
                 self.names[k] = self.text.unique(f"{self.prefix}{k}")
-                template = _call(self.text.calls[node.op], node.op) if node.op in self.text.calls else _template(node.op)
-                self.text.add(f"{self.names[k]} = {template.format(*self._operands(k, node))}", node.source)
+                self.text.add(f"{self.names[k]} = {self._expression(k, node)}", node.source)
+
+    def _expression(self, k: int, node: Node) -> str:
+        """An operation; comparisons as one writes them, not of a value with itself, nor with a number on its left."""
+        op, operands = node.op, self._operands(k, node)
+        if op in ("eq", "ne") and node.args[0] == node.args[1]:
+            return f"{'not ' * (op == 'eq')}np.isnan({operands[0]})"
+        if op in FLIPPED and self.graph.nodes[node.args[0]].op == "const":
+            op, operands = FLIPPED[op], operands[::-1]
+        template = _call(self.text.calls[op], op) if op in self.text.calls else _template(op)
+        return template.format(*operands)
 
     def _operands(self, k: int, node: Node) -> list[str]:
         """The names of what an operation takes; Python's own numbers, of which `1.0 / 0.0` raises, are not divided."""

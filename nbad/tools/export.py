@@ -19,7 +19,7 @@ from nbad.api.options import Residuals, check_policy, check_seeds, working_dtype
 from nbad.api.signatures import name_in_code
 from nbad.codegen.length import MOST_RESULTS, by_calls, operations_in
 from nbad.codegen.lower import OpList, lower
-from nbad.codegen.python_source import print_python
+from nbad.codegen.python_source import written
 from nbad.errors import fitting
 from nbad.graphs.graph import Graph
 from nbad.graphs.simplify import SimplifyingBuilder
@@ -29,15 +29,13 @@ from nbad.tools import export_functions as functions
 from nbad.tools import export_texts as texts
 from nbad.version import VERSION
 
-COMPARED = re.compile(r"= (\S+) (<|<=|>|>=|==|!=) (\S+)")
-FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 OWN = {"SWEPT": "_run", "BLOCKED": "_blocks", "PULLBACK": "Pullback"}  # what functions with the kernel's parameters call
 FEW = 8  # arguments of kernels that take several vectors at a time: with 10 both sweeps take 1.2 times as long by four
 LARGE = 2048  # elements that a reverse sweep takes at once: 1.1 to 1.4 times faster than 512, but past the caches 0.9 times
 ROWS = {"y": "ys", "residuals": "rs", "codes": "faults"}  # where a forward kernel has rows of what it writes
 GLUE = "\0"  # for blanks where no line is broken
 BESIDE = 50  # room for the name of a function beside what is in brackets
-WIDTH, LONGEST = 110, 128  # of lines of code, and with comments
+WIDTH = 110  # of lines of code
 
 
 @fitting("nbad.export({f})")
@@ -143,23 +141,20 @@ class Module:
 
     def _element(self, graph: Graph, name: str, doc: str) -> str:
         oplist = OpList(graph.name, graph.inputs, graph.nodes, graph.outputs, self.dtype.name, self.program.math)
-        source = print_python(oplist, name, self.calls)
-        head, body = re.search(r"def \w+\((.*)\):\n((?:.*\n)*)", source).groups()  # type: ignore[union-attr]
-        *statements, last = body.rstrip("\n").split("\n")
-        returned = last.strip().removeprefix("return ")
-        if len(returned) > WIDTH and len(oplist.outputs) > 1:
-            returned = _in_brackets(returned.split(", "), "    ")
-        given = f"({head})" if len(head) < WIDTH - 20 else _in_brackets(head.split(", "))
-        lines = [f"def {name}{given}:", f'    """{doc}"""', *statements, f"    return {returned}", ""]
-        return "\n".join(["@numba.njit(**OPTIONS, forceinline=True)", *(self._with_source(_tidied(line)) for line in lines)])
+        parameters, statements, results = written(oplist, self.calls, self._told)
+        returned, given = ", ".join(results), f"({', '.join(parameters)})"
+        if len(returned) > WIDTH and len(results) > 1:
+            returned = _in_brackets(results, "    ")
+        if len(given) > WIDTH - 19:
+            given = _in_brackets(parameters)
+        head = ["@numba.njit(**OPTIONS, forceinline=True)", f"def {name}{given}:", f'    """{doc}"""']
+        return "\n".join([*head, *statements, f"    return {returned}", ""])
 
-    def _with_source(self, line: str) -> str:
-        """A line with the user's own in place of its number, where that is found."""
-        found = re.search(r"^(.*) # (\S+):(\d+)$", line)
-        if found is None or not self.file or found[2] != Path(self.file).name:
-            return line
-        text = linecache.getline(self.file, int(found[3])).strip()
-        return f"{found[1]} # {text}" if text and len(found[1]) + len(text) < LONGEST else line
+    def _told(self, source: str) -> str:
+        """The user's own line in place of its number, where that is found."""
+        file, _, number = source.rpartition(":")
+        is_found = self.file and file == Path(self.file).name and number.isdigit()
+        return (is_found and linecache.getline(self.file or "", int(number)).strip()) or source
 
     def _forward(self) -> str:
         x, *results = self._forward_rows()
@@ -362,20 +357,6 @@ def _parameters(f: Kernel, names: Sequence[str]) -> Iterator[str]:
         default: Any = f.default(name)
         is_needed = default is inspect.Parameter.empty
         yield name if is_needed else f"{name}={functions.literal(np.asarray(default, float).tolist())}"
-
-
-def _tidied(line: str) -> str:
-    """A comparison as one writes it: not of a value with itself, nor with a number on its left."""
-    return COMPARED.sub(_compared, line)
-
-
-def _compared(found: re.Match) -> str:
-    left, operator, right = found.groups()
-    if left == right and operator in ("==", "!="):
-        return f"= {'not ' * (operator == '==')}np.isnan({left})"
-    if left[0].isalpha():
-        return found[0]
-    return f"= {right} {FLIPPED.get(operator, operator)} {left}"
 
 
 def _file(f: Kernel) -> str | None:
