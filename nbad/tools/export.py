@@ -261,7 +261,10 @@ class Module:
 
     def _result(self) -> str:
         kind = self.program.structure.kind
-        return f'Result = namedtuple("{kind.__name__}", "{" ".join(kind._fields)}")\n' if self._is_named else ""
+        if not self._is_named:
+            return ""
+        renamed = ", rename=True" if any(field.startswith("_") for field in kind._fields) else ""
+        return f'Result = namedtuple("{kind.__name__}", "{" ".join(kind._fields)}"{renamed})\n'
 
     def _cause_list(self) -> str:
         causes = [self.program.flags.causes[k] for k in self.causes]
@@ -282,7 +285,7 @@ class Module:
         rows = [f"    {k:>3}  {value.name:<24} {value.source or ''}".rstrip() for k, value in enumerate(self.plan.residuals)]
         doc = (inspect.getdoc(f) or "").replace("\\", "\\\\").replace('"""', "'''").strip()
         return {
-            "NAME": f.__name__,
+            "NAME": re.sub(r'[\\"{}\n\r]', _escaped, f.__name__),
             "DOC": doc and f"{doc}\n\n",
             "NAMES": listed,
             "CALL": ", ".join(_parameters(f, program.names)),
@@ -318,6 +321,11 @@ def _with_codes(graph: Graph, program: Program, causes: Sequence[int]) -> Graph:
     for place, number in reversed(list(enumerate(causes, 1))):
         code = builder.add("select", conditions[number], builder.constant(float(place)), code)
     return builder.build([*graph.outputs, code])
+
+
+def _escaped(found: re.Match) -> str:
+    """A character as it may stand in text, with fields in it or without."""
+    return f"\\x{ord(found[0]):02x}"
 
 
 def _apart(name: str, parameters: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ import operator
 import re
 import subprocess
 import sys
+import types
 from collections import namedtuple
 
 import numba
@@ -238,6 +239,21 @@ def test_parameters_may_have_any_name(interpreted, name):
     assert (y, *pullback(1.0)) == (12.0, 12.0, 4.0)
     assert exported.value(**{name: 2.0}, other=3.0) == 12.0
     assert exported.jacobian(2.0, 3.0).tolist() == [[12.0, 4.0]]
+
+
+@pytest.mark.parametrize("name", ['a "b" {c}', "back\\slash"])
+def test_kernels_may_have_any_name(interpreted, name):
+    """Which stands in docstrings, and in messages."""
+    exported = interpreted(nbad.kernel(types.FunctionType((lambda x: x * x).__code__, {}, name)))
+    assert exported.value(2.0) == 4.0
+    with pytest.raises(TypeError, match=f"`{re.escape(name)}`: x has the dtype"):
+        exported.value("text")
+
+
+def test_fields_may_have_names_of_pythons(interpreted):
+    Pair = namedtuple("Pair", "left class", rename=True)
+    y = interpreted(nbad.kernel(lambda x: Pair(2.0 * x, x))).value(3.0)
+    assert (y._fields, *y) == (("left", "_1"), 6.0, 3.0)
 
 
 def test_what_is_passed_by_name_only_stays_so(interpreted):
