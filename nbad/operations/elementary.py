@@ -317,10 +317,13 @@ TRIGONOMETRIC = (
     # Partials of these two, where z is hypot(x, y): their own partials do not cancel, as those of plain quotients would.
     composite("over_square", "x/(x**2 + y**2)", _over_square,
               "Piecewise((0, Eq(reciprocal(z), 0)), "
-              "((y - x)*reciprocal(z)*((y + x)*reciprocal(z))*reciprocal(z)*reciprocal(z), True))",
+              "(gap(y, x, reciprocal(z))*reciprocal(z)*reciprocal(z), True))",
               "Piecewise((0, Eq(reciprocal(z), 0)), "
               "(-2*(x*reciprocal(z))*(y*reciprocal(z))*reciprocal(z)*reciprocal(z), True))", "0",
               operands=(REAL,) * 3, cost=20.0, samples=TRIANGLES),
+    # of two squares, factored: its own partials do not, for those of the factors would cancel where one operand is small
+    composite("gap", "(x**2 - y**2)*z**2", lambda g, x, y, z: (x - y) * z * ((x + y) * z), "2*(x*z)*z", "-2*(y*z)*z",
+              "2*(x - y)*((x + y)*z)", operands=(REAL,) * 3, cost=6.0, samples=TRIANGLES),
     composite("over_hypot", "x/sqrt(x**2 + y**2)", _over_hypot, "over_hypot(y, x, z)*(over_hypot(y, x, z)*reciprocal(z))",
               "-v*over_hypot(y, x, z)*reciprocal(z)", "0", operands=(REAL,) * 3, cost=22.0, samples=TRIANGLES),
 )

@@ -130,8 +130,8 @@ SPECIAL = (
     composite("kl_div", "x*log(x/y) - x + y", _kl_div, "log_ratio(x, y)", "shortfall(x, y)", operands=PAIR, cost=72.0,
               spellings=special("kl_div"), samples=LOGARITHMIC, domain=((1e-100, 1e100),) * 2,
               kink="by x: -inf at x = 0; nan at (0, 0)"),
-    composite("shortfall", "1 - x/y", lambda g, x, y: (y - x) / y, "-reciprocal(y)", "x*reciprocal(y)*reciprocal(y)",
-              operands=PAIR, cost=17.0, samples=LOGARITHMIC),
+    composite("shortfall", "1 - x/y", lambda g, x, y: (y - x) / y, "-reciprocal(y)",
+              "over(over(x, y, reciprocal(y)), y, reciprocal(y))", operands=PAIR, cost=17.0, samples=LOGARITHMIC),
     # near 1 from the difference, which is exact
     composite("log_ratio", "log(x/y)", _log_ratio, "reciprocal(x)", "-reciprocal(y)", operands=PAIR, cost=66.0,
               samples=LOGARITHMIC),

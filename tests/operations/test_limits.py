@@ -1,6 +1,7 @@
 """Derivatives where a function ends, at infinity, and where a square leaves the range: the limits, from closed forms."""
 
 import math
+from fractions import Fraction
 
 import mpmath
 import numpy as np
@@ -134,6 +135,23 @@ def test_second_order_of_xlogy_far_down(dtype, x, mode):
 def test_third_order_where_a_factor_is_0(operation, point, expected, mode):
     """A factor that is 0 by the value of an operand has a slope by it, unless what it stands beside has none."""
     np.testing.assert_allclose(derivatives(operation, 3, point, mode), expected, rtol=1e-14, atol=1e-16)
+
+
+@in_both_modes
+@pytest.mark.parametrize("point", [(-1e8, 1e-5), (1e-20, 1.0), (1.0, -1e-20), (3.0, -4.0), (1e60, 1e-60)])
+def test_third_order_of_an_angle_where_one_operand_is_small(point, mode):
+    """Closed forms, as fractions: the sum and the difference of both have slopes that cancel there."""
+    x, y = map(Fraction, point)
+    by_x, by_y = 2 * y * (3 * x * x - y * y), 2 * x * (x * x - 3 * y * y)
+    orders = [by_x, -by_y, -by_y, -by_x, -by_y, -by_x, -by_x, by_y]
+    expected = [float(order / (x * x + y * y) ** 3) for order in orders]
+    np.testing.assert_allclose(derivatives("atan2", 3, point, mode), expected, rtol=1e-14)
+
+
+@in_both_modes
+def test_third_order_of_kl_div_where_a_square_leaves_the_range(mode):
+    found = derivatives("kl_div", 3, (1e-300, 1e-200), mode)
+    np.testing.assert_allclose(found[3::2], [INF] * 2 + [-2e300], rtol=1e-14)
 
 
 @in_both_modes
