@@ -1,4 +1,4 @@
-"""Products, norms, averages and differences of traced arrays, and linear algebra of small matrices, as `np.linalg` has it.
+"""Products, norms, averages, differences, sums of exponentials of traced arrays, and linear algebra of small matrices.
 
 A sum of products starts with the first product and runs from left to right. Determinants are closed forms, inverses and solutions
 come by elimination, for matrices of up to three rows.
@@ -18,6 +18,7 @@ from nbad.language import arrays
 from nbad.language.array_functions import reduce_axes
 from nbad.language.lookup import ordered
 from nbad.language.meanings import means
+from nbad.language.special_functions import stop_gradient
 from nbad.operations.row import REAL
 
 if TYPE_CHECKING:
@@ -182,6 +183,43 @@ def _greatest_magnitude(trace: "Trace", values: Sequence[Any]) -> Any:
     return functools.reduce(np.maximum, map(abs, values))
 
 
+# exponentials of many, less the greatest of them, so that none overflows
+
+
+def _greatest(trace: "Trace", x: Any, axis: Any) -> tuple[Any, Any]:
+    """The greatest along axes, which are kept, and what to take off: that, as a constant, or 0 where it is infinite."""
+    greatest = trace.call(np.max, (x,), {"axis": axis, "keepdims": True})
+    shift = trace.call(np.where, (abs(greatest) < math.inf, greatest, 0.0), {})
+    return greatest, trace.call(stop_gradient, (shift,), {})
+
+
+def _log_of_sum(trace: "Trace", x: Any, axis: Any) -> tuple[Any, Any]:
+    """What is taken off, and the logarithm of the rest: the greatest is 1 there, which is left to `log1p`."""
+    greatest, shift = _greatest(trace, x, axis)
+    ones = trace.call(np.where, (x == greatest, 1.0, 0.0), {})
+    options = {"axis": axis, "keepdims": True}
+    others = trace.call(np.sum, (np.exp(x - shift) - ones,), options) + (trace.call(np.sum, (ones,), options) - 1.0)
+    return shift, trace.call(np.log1p, (others,), {})
+
+
+def _logsumexp(trace: "Trace", a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    x = arrays.wrap(trace, arrays.items(trace, a))
+    shift, rest = _log_of_sum(trace, x, axis)
+    return shift + rest if keepdims else trace.call(np.sum, (shift + rest,), {"axis": axis})
+
+
+def _softmax(trace: "Trace", x: Any, axis: Any = None) -> Any:
+    x = arrays.wrap(trace, arrays.items(trace, x))
+    powers = np.exp(x - _greatest(trace, x, axis)[1])
+    return powers / trace.call(np.sum, (powers,), {"axis": axis, "keepdims": True})
+
+
+def _log_softmax(trace: "Trace", x: Any, axis: Any = None) -> Any:
+    x = arrays.wrap(trace, arrays.items(trace, x))
+    shift, rest = _log_of_sum(trace, x, axis)
+    return x - shift - rest
+
+
 # small matrices
 
 
@@ -296,6 +334,9 @@ MEANINGS = {
     "numpy.matmul": means(_matmul, each=()),
     "numpy.trace": means(_trace, each=()),
     "numpy.einsum": means(_einsum, each=()),
+    "scipy.special.logsumexp": means(_logsumexp, each=()),
+    "scipy.special.softmax": means(_softmax, each=()),
+    "scipy.special.log_softmax": means(_log_softmax, each=()),
     "numpy.linalg.norm": means(_norm, each=()),
     "numpy.linalg.det": means(_det, each=()),
     "numpy.linalg.cholesky": means(_cholesky, each=()),

@@ -359,7 +359,7 @@ WHOLE = frozenset(
         "median min nanmax nanmean nanmin nanprod nansum percentile prod ptp quantile roll sort std sum trapezoid unique var "
         "linalg.norm"
     ).split()
-)
+) | {"scipy.special.logsumexp", "scipy.special.softmax", "scipy.special.log_softmax"}
 
 
 def whole(path: str, operands: list[str]) -> tuple[str, str, str]:
