@@ -3,8 +3,8 @@
 The names are those of `scipy.special`, whose own functions mean the same in a kernel; `softplus`, which older SciPy lacks, and
 `sinc` are there as well.
 Most take their values from SciPy, which the extra `nbad[scipy]` installs, and so do the derivatives of `gamma` and `gammaln`;
-`cosm1`, `entr`, `exp10`, `expit`, `kl_div`, `lambertw`, `log_expit`, `logit`, `ndtr`, `rel_entr`, `sinc`, `softplus`, `xlog1py`,
-`xlogy` and `zeta` need no SciPy.
+`boxcox`, `cosm1`, `entr`, `exp10`, `expit`, `exprel`, `huber`, `kl_div`, `lambertw`, `log_expit`, `logit`, `ndtr`,
+`rel_entr`, `sinc`, `softplus`, `xlog1py`, `xlogy` and `zeta` need no SciPy.
 
 Examples
 --------
@@ -22,16 +22,17 @@ from nbad.language.special_functions import FUNCTIONS, polygamma
 
 # fmt: off
 __all__ = [
-    "beta", "betainc", "betaln", "cosm1", "digamma", "ellipe", "ellipk", "entr", "erfcinv", "erfcx", "erfinv", "exp1",
-    "exp10", "expi", "expit", "gamma", "gammainc", "gammaincc", "gammaln", "i0", "i0e", "i1", "i1e", "iv", "j0", "j1", "jv",
-    "k0", "k1", "kl_div", "kv", "lambertw", "log_expit", "log_ndtr", "logit", "ndtr", "ndtri", "polygamma", "rel_entr",
-    "sinc", "softplus", "xlog1py", "xlogy", "y0", "y1", "yv", "zeta",
+    "beta", "betainc", "betaln", "boxcox", "cosm1", "digamma", "ellipe", "ellipk", "entr", "erfcinv", "erfcx", "erfinv",
+    "exp1", "exp10", "expi", "expit", "exprel", "gamma", "gammainc", "gammaincc", "gammaln", "huber", "i0", "i0e", "i1",
+    "i1e", "iv", "j0", "j1", "jv", "k0", "k1", "kl_div", "kv", "lambertw", "log_expit", "log_ndtr", "loggamma", "logit",
+    "ndtr", "ndtri", "polygamma", "rel_entr", "sinc", "softplus", "xlog1py", "xlogy", "y0", "y1", "yv", "zeta",
 ]
 # fmt: on
 
 beta = FUNCTIONS["beta"]
 betainc = FUNCTIONS["betainc"]
 betaln = FUNCTIONS["betaln"]
+boxcox = FUNCTIONS["boxcox"]
 cosm1 = FUNCTIONS["cosm1"]
 digamma = FUNCTIONS["digamma"]
 ellipe = FUNCTIONS["ellipe"]
@@ -44,10 +45,12 @@ exp1 = FUNCTIONS["exp1"]
 exp10 = FUNCTIONS["exp10"]
 expi = FUNCTIONS["expi"]
 expit = FUNCTIONS["expit"]
+exprel = FUNCTIONS["exprel"]
 gamma = FUNCTIONS["gamma"]
 gammainc = FUNCTIONS["gammainc"]
 gammaincc = FUNCTIONS["gammaincc"]
 gammaln = FUNCTIONS["gammaln"]
+huber = FUNCTIONS["huber"]
 i0 = FUNCTIONS["i0"]
 i0e = FUNCTIONS["i0e"]
 i1 = FUNCTIONS["i1"]
@@ -63,6 +66,7 @@ kv = FUNCTIONS["kv"]
 lambertw = FUNCTIONS["lambertw"]
 log_expit = FUNCTIONS["log_expit"]
 log_ndtr = FUNCTIONS["log_ndtr"]
+loggamma = FUNCTIONS["loggamma"]
 logit = FUNCTIONS["logit"]
 ndtr = FUNCTIONS["ndtr"]
 ndtri = FUNCTIONS["ndtri"]

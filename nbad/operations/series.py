@@ -176,6 +176,23 @@ def zeta(g: Any, x: Any, y: Any) -> Any:
     return g.where((x > 1.0) & (y > 0.0), total, g.where(pole, math.inf, math.nan))
 
 
+def exprel_slope(g: Any, x: Any, n: int) -> Any:
+    """The n-th derivative of (exp(x) - 1)/x, n >= 1: of either sign a series about 0, and the recurrence in n beyond."""
+    size, reach = g.abs(x), 2.0 * n + 2.0
+    power = g.exp(-size)
+    grown = fallen = (1.0 - power) / size
+    for k in range(1, n + 1):
+        grown, fallen = (1.0 - k * grown) / size, (k * fallen - power) / size
+    right, left = [1.0 / (n + 1)], [1.0 / (n + 1)]
+    for k in range(1, int(3 * reach) + 16):
+        right.append(1.0 / (math.factorial(k) * (n + 1 + k)))
+        left.append(left[-1] / (n + 1 + k))
+    near = g.where(size < reach, size, 0.0)
+    by_series = g.where(x < 0.0, power * _polynomial(near, left), _polynomial(near, right))
+    beyond = g.where(x < 0.0, fallen, g.where(g.eq(x, math.inf), x, g.exp(x) * grown))
+    return g.where(size < reach, by_series, beyond)
+
+
 def expint(g: Any, x: Any, n: int) -> Any:
     """The exponential integral of order n >= -1."""
     if n < 1:

@@ -7,7 +7,7 @@ import numpy as np
 
 from nbad.operations import scipy_link
 from nbad.operations.row import INSIDE, PAIR, call, composite, of_scipy, scalar, special
-from nbad.operations.series import ierfcx, jn_pi, lambert_w, lower_lambert_w, polygamma
+from nbad.operations.series import exprel_slope, ierfcx, jn_pi, lambert_w, lower_lambert_w, polygamma
 
 SIGMOID = ((-40.0,), (-1e-8,), (0.3,), (2.5,), (50.0,))
 NORMAL = ((-8.0,), (-5.0,), (-0.9,), (1e-8,), (2.5,))
@@ -72,8 +72,26 @@ def _relative(g: Any, x: Any, y: Any, inside: Any, at_zero: Any) -> Any:
     return g.where(g.ne(x, x) | g.ne(y, y), x + y, g.where((x > 0.0) & (y > 0.0), inside, edge))
 
 
+def _exprel(g: Any, x: Any) -> Any:
+    return g.where(g.eq(x, 0.0), 1.0, g.where(g.eq(x, math.inf), x, g.expm1(x) / x))
+
+
+def _box_cox(g: Any, x: Any, y: Any) -> Any:
+    """As SciPy does it."""
+    logarithm = g.log(x)
+    return g.where(g.abs(y) < 1e-19, logarithm, g.expm1(y * logarithm) / y)
+
+
+def _huber(g: Any, x: Any, y: Any) -> Any:
+    size = g.abs(y)
+    return g.where(x < 0.0, math.inf, g.where(size <= x, 0.5 * y * y, x * (size - 0.5 * x)))
+
+
 # a table reads best with a row a line
 # fmt: off
+EXPONENTS = ((-30.0,), (-0.4,), (1e-8,), (0.9,), (7.5,), (40.0,))
+BOXES = ((2.0, 0.3), (0.5, 1e-8), (2.0, -1e-12), (3.0, 2.5))
+LOSSES = ((1.0, 0.3), (1.0, -2.5), (0.5, 1e-6), (3.0, 40.0))
 SPECIAL = (
     call("erf", "erf(x)", "2/sqrt(pi)*exp_neg_square(1, x)", function=scalar(math.erf),
          spellings=("math.erf", "scipy.special.erf"), domain=((-5.5, 5.5),), cost=33.0,
@@ -117,6 +135,9 @@ SPECIAL = (
     call("lgamma", "log(Abs(gamma(x)))", "digamma(x)", function=scalar(math.lgamma, math.inf), cost=250.0,
          spellings=("math.lgamma", *special("gammaln")), samples=((0.01,), (0.3,), (5.0,), (20.0,), (-1.5,)),
          domain=((1e-8, 1e100),), kink="-inf at 0, nan at the other poles"),
+    composite("loggamma", "log(gamma(x))", lambda g, x: g.where(x < 0.0, math.nan, g.lgamma(x)),
+              "Piecewise((digamma(x), x >= 0), (unknown(x), True))", cost=250.0, spellings=special("loggamma"), samples=RIGHT,
+              domain=((1e-8, 1e100),), kink="-inf at 0, nan to the left"),
     of_scipy("digamma", "digamma(x)", "polygamma(1, x)", own="psi", spellings=special("digamma", "psi"), samples=RIGHT,
              domain=((1e-8, 1e100),), kink="inf at the poles"),
     composite("polygamma", "polygamma(n, x)", polygamma, "polygamma(n + 1, x)", payload=2, samples=(*RIGHT, (-1.3,)), cost=400.0),
@@ -135,6 +156,18 @@ SPECIAL = (
     # near 1 from the difference, which is exact
     composite("log_ratio", "log(x/y)", _log_ratio, "reciprocal(x)", "-reciprocal(y)", operands=PAIR, cost=66.0,
               samples=LOGARITHMIC),
+    # a loss
+    composite("huber", "Piecewise((y**2/2, Abs(y) <= x), (x*(Abs(y) - x/2), True))", _huber,
+              "Piecewise((0, Abs(y) <= x), (Abs(y) - x, x >= 0), (unknown(x), True))",
+              "Piecewise((y, Abs(y) <= x), (x*sign(y), x >= 0), (unknown(x), True))", operands=PAIR, spellings=special("huber"),
+              samples=LOSSES, cost=5.0, kink="that of the square at abs(y) = x; nan for negative x, where the value is inf"),
+    # what is left of an exponential, over its exponent
+    composite("exprel", "(exp(x) - 1)/x", _exprel, "exprel_slope(1, x)", spellings=special("exprel"), cost=40.0,
+              samples=EXPONENTS, domain=((-1e5, 700.0),)),
+    composite("exprel_slope", "hyper([n + 1], [n + 2], x)/(n + 1)", exprel_slope, "exprel_slope(n + 1, x)", payload=2, cost=130.0,
+              samples=EXPONENTS),
+    composite("boxcox", "(x**y - 1)/y", _box_cox, "x**(y - 1)", "log(x)**2*exprel_slope(1, y*log(x))", operands=PAIR,
+              spellings=special("boxcox"), cost=62.0, samples=BOXES, domain=((1e-3, 30.0), (-5.0, 5.0))),
     # products
     composite("xlogy", "x*log(y)", lambda g, x, y: _product(g, x, y, g.log(y)), "log(y)", "quotient(x, y)", operands=PAIR,
               spellings=special("xlogy"), samples=LOGARITHMIC, domain=((-20.0, 20.0), (1e-100, 1e100)), cost=30.0,

@@ -25,13 +25,14 @@ from nbad.operations.table import TABLE
 from nbad.testing.exact import exact
 
 UNARY = """
-    cosm1 digamma ellipe ellipk entr erfcinv erfcx erfinv exp1 exp10 expi expit gamma gammaln i0 i0e i1 i1e j0 j1 k0 k1 log_expit
-    log_ndtr logit ndtr ndtri y0 y1
+    cosm1 digamma ellipe ellipk entr erfcinv erfcx erfinv exp1 exp10 expi expit exprel gamma gammaln i0 i0e i1 i1e j0 j1 k0 k1
+    log_expit log_ndtr loggamma logit ndtr ndtri y0 y1
 """.split()
-BINARY = "xlogy xlog1py beta betaln gammainc gammaincc iv jv kl_div kv rel_entr yv zeta".split()
-PROVEN = "digamma erfcinv erfcx exp10 gammaln j1 lambertw log_ndtr logit ndtri sinc softplus xlogy".split()
+BINARY = "xlogy xlog1py beta betaln boxcox gammainc gammaincc huber iv jv kl_div kv rel_entr yv zeta".split()
+PROVEN = "boxcox digamma erfcinv erfcx exp10 exprel gammaln huber j1 lambertw log_ndtr logit ndtri sinc softplus xlogy".split()
 DOMAIN = {
     **dict.fromkeys("beta betaln exp1 expi gammainc gammaincc iv jv k0 k1 kl_div kv rel_entr y0 y1 yv".split(), (0.1, 9.0)),
+    **dict.fromkeys(("boxcox", "huber", "loggamma"), (0.1, 9.0)),
     **dict.fromkeys(("ellipe", "ellipk"), (-5.0, 0.99)),
     "erfcinv": (0.01, 1.99),
     "ndtri": (0.01, 0.99),
@@ -73,6 +74,25 @@ def test_function_of_scipy_and_ours(name, rng):
 def test_the_harness_proves_it(name, rng):
     xs = columns(name, rng)
     assert nbad.testing.check_kernel(of(getattr(special, name), len(xs)), *xs).entries
+
+
+def test_an_exponential_over_its_exponent_has_derivatives_of_all_orders():
+    """Those are integrals of s**n*exp(s*x) from 0 to 1, by mpmath: at 0, next to it, where series end, and far out."""
+    x = np.array([0.0, -0.0, 5e-324, 1e-17, -1e-8, 0.3, -1.0, 3.999, 4.0, -4.001, 6.0, -7.999, 8.0, 40.0, -60.0, 700.0, -1e5])
+    kernel = of(special.exprel, 1)
+    for n in range(4):
+        with mpmath.workdps(60):
+            true = [float(mpmath.hyp1f1(n + 1, n + 2, mpmath.mpf(each)) / (n + 1)) for each in x]
+        np.testing.assert_allclose(kernel(x), true, rtol=2e-15)
+        np.testing.assert_array_equal(kernel(np.array([math.inf, -math.inf])), [math.inf, 0.0])
+        kernel = nbad.grad(kernel)
+
+
+def test_a_box_cox_transform_is_a_logarithm_at_exponent_0():
+    x = np.array([0.3, 1.0, 7.5])
+    (value, log), (first, second) = np.array([special.boxcox(x, 0.0), np.log(x)]), np.array([1 / x, np.log(x) ** 2 / 2])
+    np.testing.assert_array_equal(value, log)
+    np.testing.assert_allclose(nbad.jacobian(of(special.boxcox, 2))(x, 0.0)[:, 0].T, [first, second], rtol=1e-14)
 
 
 @pytest.mark.parametrize("name", ["mod", "fmod", "floordiv", "heaviside", "round"])
