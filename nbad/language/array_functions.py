@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 # what only moves items, or combines them by their own operators, NumPy's own function does on arrays of objects
 _RESHAPING = (
-    "append array_split atleast_1d atleast_2d atleast_3d broadcast_to column_stack delete diag diagflat diagonal "
-    "dsplit expand_dims flip fliplr flipud hsplit insert kron matrix_transpose moveaxis ndim outer permute_dims ravel repeat "
-    "reshape resize roll rollaxis rot90 shape size split squeeze swapaxes take tile transpose tril triu unstack vander vsplit"
+    "append array_split atleast_1d atleast_2d atleast_3d broadcast_to column_stack cumprod cumsum cumulative_prod cumulative_sum "
+    "delete diag diagflat diagonal dsplit ediff1d expand_dims flip fliplr flipud hsplit insert kron matrix_transpose moveaxis "
+    "ndim outer permute_dims ravel repeat reshape resize roll rollaxis rot90 shape size split squeeze swapaxes take tile trace "
+    "transpose tril triu unstack vander vsplit"
 ).split()
 _JOINING = "concat concatenate dstack hstack stack vstack".split()
 
@@ -41,10 +42,15 @@ def _parts(trace: "Trace", value: Any) -> Any:
     return [arrays.items(trace, part) for part in value] if is_sequence else arrays.items(trace, value)
 
 
-def _reshaping(function: Callable[..., Any]) -> Callable[..., Any]:
+def reshaping(function: Callable[..., Any]) -> Callable[..., Any]:
     """NumPy's own function on an array of objects, of which it moves or combines the items."""
 
     def act(trace: "Trace", x: Any, *places: Any, **options: Any) -> Any:
+        if options.get("out") is not None or options.get("dtype") is not None:
+            name = "dtype" if options.get("out") is None else "out"
+            raise trace.refusal(
+                f"passes `{name}=` to `numpy.{function.__name__}`", f"y = np.{function.__name__}(...)  # without it"
+            )
         options = {name: _objects(trace, value) for name, value in options.items()}
         given = arrays.items(trace, x)
         result = function(given, *(_objects(trace, place) for place in places), **options)
@@ -60,8 +66,11 @@ def _reshaping(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _objects(trace: "Trace", value: Any) -> Any:
     """Operands as arrays of objects, places and axes as they are."""
-    is_operand = isinstance(value, arrays.TracedArray) or trace.holds_traced(value)
-    return arrays.items(trace, value) if is_operand else value
+    if not (isinstance(value, arrays.TracedArray) or trace.holds_traced(value)):
+        return value
+    items = arrays.items(trace, value).view()
+    items.flags.writeable = False  # nobody would see what is written to them
+    return items
 
 
 def _joining(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -95,16 +104,17 @@ def _block(trace: "Trace", parts: Any) -> Any:
 
 
 def _array(
-    trace: "Trace", value: Any, dtype: Any = None, *, copy: Any = True, order: str = "K", subok: bool = False, ndmin: int = 0
+    trace: "Trace", value: Any, dtype: Any = None, *, copy: Any = True, order: Any = "K", subok: bool = False, ndmin: int = 0
 ) -> Any:
     wanted = _dtype_of(trace, value) if dtype is None else np.dtype(dtype)
     if wanted not in (float, object):
-        return _of_dtype(trace, value, wanted, ndmin)
-    if not copy and isinstance(value, arrays.TracedArray) and value.ndim >= ndmin and value.dtype == float:
+        return _of_dtype(trace, value, wanted, order, ndmin)
+    is_array = isinstance(value, arrays.TracedArray) and value.ndim >= ndmin and value.dtype == float
+    if not copy and is_array and (order not in ("C", "F") or value.flags[f"{order}_CONTIGUOUS"]):
         return value
     if not copy and trace.is_traced(value) and not trace.is_whole(value):  # for NumPy it is what it is given, if that is an array
         return arrays.of_number(trace, value, arrays.items(trace, value).reshape((1,) * ndmin))
-    items = arrays.fresh(trace, arrays.items(trace, value))
+    items = arrays.fresh(trace, arrays.items(trace, value), order)
     items = items if wanted.kind == "O" else arrays.of_dtype(trace, items, wanted)
     return arrays.kept(trace, items.reshape((1,) * (ndmin - items.ndim) + items.shape))
 
@@ -121,15 +131,17 @@ def _dtype_of(trace: "Trace", value: Any) -> np.dtype:
     return np.dtype(bool if value.dtype.kind == "b" else int if value.dtype.kind in "iu" else float)
 
 
-def _of_dtype(trace: "Trace", value: Any, dtype: np.dtype, ndmin: int) -> Any:
+def _of_dtype(trace: "Trace", value: Any, dtype: np.dtype, order: Any, ndmin: int) -> Any:
     """Conditions, or numbers cut to whole ones."""
-    items = arrays.items(trace, value)
-    if dtype.kind != "b" or not all(map(trace.is_condition, items.flat)):
-        _check_whole(trace, dtype)
-        items = np.frompyfunc(functools.partial(_as_whole, trace), 1, 1)(items)
-        items = items if isinstance(items, np.ndarray) else arrays.filled([items], ())
-    items = items.reshape((1,) * (ndmin - items.ndim) + items.shape)
-    return arrays.kept(trace, arrays.fresh(trace, items))
+    if dtype.kind == "b":
+        items = masks.conditions_of(trace, value)
+    else:
+        if dtype.kind != "i" or dtype.itemsize < 4:  # others wrap around where data may lie
+            raise trace.refusal(f"makes an array of dtype {dtype.name} of traced values", "np.array([x, y])")
+        items = arrays.items(trace, value)
+        items = arrays.like(items, (_as_whole(trace, item) for item in items.flat))
+    items = arrays.fresh(trace, items, order)
+    return arrays.kept(trace, items.reshape((1,) * (ndmin - items.ndim) + items.shape))
 
 
 def _as_whole(trace: "Trace", value: Any) -> Any:
@@ -138,31 +150,22 @@ def _as_whole(trace: "Trace", value: Any) -> Any:
     return value if trace.is_whole(value) and not trace.is_condition(value) else trace.whole("trunc", value)
 
 
-def _check_whole(trace: "Trace", dtype: np.dtype) -> None:
-    if dtype.kind != "i" or dtype.itemsize < 4:  # others wrap around where data may lie
-        _check_dtype(trace, dtype)
+def _asarray(trace: "Trace", value: Any, dtype: Any = None, order: Any = "K", *, copy: Any = None) -> Any:
+    return _array(trace, value, dtype, order=order, copy=copy)
 
 
-def _asarray(trace: "Trace", value: Any, dtype: Any = None, order: str = "K", *, copy: Any = None) -> Any:
-    return _array(trace, value, dtype, copy=copy)
+def _copy(trace: "Trace", value: Any, order: Any = "K", subok: bool = False) -> Any:
+    return _array(trace, value, order=order)
 
 
-def _copy(trace: "Trace", value: Any, order: str = "K", subok: bool = False) -> Any:
-    return _array(trace, value)
-
-
-def _check_dtype(trace: "Trace", dtype: Any) -> None:
-    if dtype is not None and np.dtype(dtype) not in (float, object):
-        raise trace.refusal(f"makes an array of dtype {np.dtype(dtype).name} of traced values", "np.array([x, y])")
-
-
-def _empty(trace: "Trace", shape: Any, dtype: Any = float) -> Any:
+def _empty(trace: "Trace", shape: Any, dtype: Any = float, order: Any = "C") -> Any:
     """Items that are not written are nan."""
-    return _full(trace, shape, np.nan, dtype) if np.dtype(dtype or float) in (float, object) else np.zeros(shape, dtype)
+    is_real = np.dtype(dtype or float) in (float, object)
+    return _full(trace, shape, np.nan, dtype, order) if is_real else np.zeros(shape, dtype, order)
 
 
-def _full(trace: "Trace", shape: Any, fill_value: Any, dtype: Any = None, order: str = "C") -> Any:
-    return _filled(trace, np.empty(shape, object), fill_value, dtype)
+def _full(trace: "Trace", shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C") -> Any:
+    return _filled(trace, np.empty(shape, object, order), fill_value, dtype)
 
 
 def _filled(trace: "Trace", items: np.ndarray, value: Any, dtype: Any) -> Any:
@@ -179,14 +182,14 @@ def _linspace(trace: "Trace", start: Any, stop: Any, num: int = 50, endpoint: bo
     return _array(trace, values)
 
 
-def _full_like(trace: "Trace", x: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True) -> Any:
+def _full_like(trace: "Trace", x: Any, fill_value: Any, dtype: Any = None, order: Any = "K", subok: bool = True) -> Any:
     """Like conditions, or of bools: conditions; like whole numbers: such."""
     dtype = _dtype_like(trace, x) if dtype is None else np.dtype(dtype)
     if dtype.kind == "b":
         fill_value = trace.condition(fill_value) if trace.is_traced(fill_value) else bool(fill_value)
     elif dtype.kind == "i" and not trace.holds_traced(fill_value):
-        return np.full(arrays.items(trace, x).shape, fill_value, dtype)
-    return _filled(trace, np.empty_like(arrays.items(trace, x), dtype=object), fill_value, dtype)
+        return np.full_like(arrays.items(trace, x), fill_value, dtype, order)
+    return _filled(trace, np.empty_like(arrays.items(trace, x), object, order), fill_value, dtype)
 
 
 def _dtype_like(trace: "Trace", x: Any) -> np.dtype:
@@ -196,19 +199,18 @@ def _dtype_like(trace: "Trace", x: Any) -> np.dtype:
 
 
 def _alike(value: float) -> Meaning:
-    def act(trace: "Trace", x: Any, dtype: Any = None, order: str = "K", subok: bool = True) -> Any:
-        return _full_like(trace, x, value, dtype)
+    def act(trace: "Trace", x: Any, dtype: Any = None, order: Any = "K", subok: bool = True) -> Any:
+        return _full_like(trace, x, value, dtype, order)
 
     return means(act, each=())
 
 
-def _empty_like(trace: "Trace", x: Any, dtype: Any = None, order: str = "K", subok: bool = True) -> Any:
+def _empty_like(trace: "Trace", x: Any, dtype: Any = None, order: Any = "K", subok: bool = True) -> Any:
     """Like a plain array of whole numbers or bools: one of these, which rounds what is written into it."""
-    if isinstance(x, arrays.TracedArray) or trace.is_traced(x):
-        return _full_like(trace, x, np.nan, dtype)
-    if isinstance(x, np.ndarray) and dtype is None:
-        dtype = x.dtype
-    return _empty(trace, arrays.items(trace, x).shape, dtype)
+    is_kernels = isinstance(x, arrays.TracedArray) or trace.is_traced(x)
+    dtype = x.dtype if dtype is None and isinstance(x, np.ndarray) and not is_kernels else dtype
+    is_real = is_kernels or np.dtype(dtype or float) in (float, object)
+    return _full_like(trace, x, np.nan, dtype, order) if is_real else np.zeros_like(x, dtype, order)
 
 
 def _target(trace: "Trace", array: Any) -> arrays.TracedArray:
@@ -260,13 +262,33 @@ def reduce_axes(trace: "Trace", x: Any, axis: Any, keepdims: bool, fold: Callabl
     moved = np.moveaxis(array, axes, range(first, array.ndim))
     kept, folded = moved.shape[:first], moved.shape[first:]
     values = [fold(list(row)) for row in moved.reshape(math.prod(kept), math.prod(folded))]
-    shape = tuple(1 if k in axes else size for k, size in enumerate(array.shape)) if keepdims else kept
-    return arrays.wrap(trace, arrays.filled(values, shape))
+    first_items: tuple[Any, ...] = (..., *(0,) * len(axes))
+    result = arrays.like(moved[first_items], values) if math.prod(folded) else arrays.filled(values, kept)
+    return arrays.wrap(trace, np.expand_dims(result, axes) if keepdims else result)
 
 
 def _reduction(fold: Callable[..., Any]) -> Meaning:
     def act(trace: "Trace", x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
         return reduce_axes(trace, x, axis, keepdims, functools.partial(fold, trace))
+
+    return means(act, each=())
+
+
+def _from(fold: Callable[..., Any]) -> Meaning:
+    """The same, where one more number may be given, which comes last."""
+
+    def act(trace: "Trace", x: Any, axis: Any = None, *, keepdims: bool = False, initial: Any = None) -> Any:
+        last = [] if initial is None else [initial]
+        return reduce_axes(trace, x, axis, keepdims, lambda values: fold(trace, values + last))
+
+    return means(act, each=())
+
+
+def _spreading(finish: Callable[..., Any]) -> Meaning:
+    """The same, where the divisor may be less than the number of items."""
+
+    def act(trace: "Trace", x: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
+        return reduce_axes(trace, x, axis, keepdims, lambda values: finish(_variance(trace, values, ddof)))
 
     return means(act, each=())
 
@@ -283,13 +305,9 @@ def _mean(trace: "Trace", values: list[Any]) -> Any:
     return _sum(trace, values) / len(values)
 
 
-def _variance(trace: "Trace", values: list[Any]) -> Any:
+def _variance(trace: "Trace", values: list[Any], ddof: float) -> Any:
     mean = _mean(trace, values)
-    return _mean(trace, [(value - mean) * (value - mean) for value in values])
-
-
-def _deviation(trace: "Trace", values: list[Any]) -> Any:
-    return np.sqrt(_variance(trace, values))
+    return np.divide(_sum(trace, [(value - mean) * (value - mean) for value in values]), max(len(values) - ddof, 0.0))
 
 
 def _median(trace: "Trace", values: list[Any]) -> Any:
@@ -333,20 +351,7 @@ def _logical(op: str, function: Callable[..., Any], trace: "Trace", values: list
     return functools.reduce(lambda x, y: trace.logic(op, x, y), map(trace.condition, values))
 
 
-def _running(function: Callable[..., Any]) -> Meaning:
-    def act(trace: "Trace", x: Any, axis: Any = None) -> Any:
-        array = arrays.items(trace, x)
-        array = array.ravel() if axis is None else np.moveaxis(array, axis, 0)
-        rows = [array[0]] if len(array) else []
-        for row in array[1:]:
-            rows.append(function(rows[-1], row))
-        result = arrays.filled(rows, array.shape) if array.ndim == 1 else np.stack(rows)
-        return arrays.wrap(trace, result if axis is None else np.moveaxis(result, 0, axis))
-
-    return means(act, each=())
-
-
-_MAKERS = ((_RESHAPING, _reshaping), (_JOINING, _joining))
+_MAKERS = ((_RESHAPING, reshaping), (_JOINING, _joining))
 MEANINGS = {
     f"numpy.{name}": means(make(getattr(np, name)), each=())
     for names, make in _MAKERS
@@ -355,7 +360,7 @@ MEANINGS = {
 } | {
     "numpy.broadcast_arrays": means(_broadcast_arrays, each=()),
     "numpy.block": means(_block, each=()),
-    "numpy.cross": means(_reshaping(_cross), each=()),
+    "numpy.cross": means(reshaping(_cross), each=()),
     "numpy.array": means(_array, each=()),
     "numpy.copy": means(_copy, each=()),
     "numpy.asarray": means(_asarray, each=()),
@@ -372,15 +377,15 @@ MEANINGS = {
     "numpy.place": means(_place, each=()),
     "numpy.copyto": means(_copyto, each=()),
     "numpy.result_type": means(_result_type, each=()),
-    "numpy.sum": _reduction(_sum),
+    "numpy.sum": _from(_sum),
     "numpy.prod": _reduction(_product),
     "numpy.mean": _reduction(_mean),
-    "numpy.var": _reduction(_variance),
-    "numpy.std": _reduction(_deviation),
+    "numpy.var": _spreading(lambda variance: variance),
+    "numpy.std": _spreading(np.sqrt),
     "numpy.median": _reduction(_median),
     "numpy.ptp": _reduction(_spread),
-    **dict.fromkeys(("numpy.max", "numpy.amax"), _reduction(functools.partial(_extreme, "maximum"))),
-    **dict.fromkeys(("numpy.min", "numpy.amin"), _reduction(functools.partial(_extreme, "minimum"))),
+    **dict.fromkeys(("numpy.max", "numpy.amax"), _from(functools.partial(_extreme, "maximum"))),
+    **dict.fromkeys(("numpy.min", "numpy.amin"), _from(functools.partial(_extreme, "minimum"))),
     "numpy.nansum": _reduction(lambda trace, values: _sum(trace, _without_nan(trace, values, 0.0))),
     "numpy.nanprod": _reduction(lambda trace, values: _product(trace, _without_nan(trace, values, 1.0))),
     "numpy.nanmean": _reduction(_nan_mean),
@@ -388,6 +393,4 @@ MEANINGS = {
     "numpy.nanmin": _reduction(functools.partial(_nan_extreme, "minimum", math.inf)),
     "numpy.all": _reduction(functools.partial(_logical, "and", all)),
     "numpy.any": _reduction(functools.partial(_logical, "or", any)),
-    "numpy.cumsum": _running(operator.add),
-    "numpy.cumprod": _running(operator.mul),
 }

@@ -22,7 +22,7 @@ _TO_FUNCTIONS = (
     "round searchsorted std sum trace var"
 ).split()
 # these give its bytes
-_BYTES = "__bytes__ dump dumps tobytes tofile".split()
+_BYTES = "__bytes__ byteswap dump dumps getfield resize setfield tobytes tofile".split()
 # these change the array, and return nothing
 _IN_PLACE = "partition put sort".split()
 
@@ -41,6 +41,7 @@ class TracedArray(np.ndarray):
         The argument that it belongs to, for messages.
     """
 
+    __class__ = np.ndarray  # type: ignore[assignment]  # code that asks for it is told what it is in the plain function
     __array_priority__ = 2000.0  # above that of tensors, which compute with none
     _trace: "Trace" = None  # type: ignore[assignment]  # `wrap` sets it
     _name: str | None = None
@@ -87,7 +88,7 @@ class TracedArray(np.ndarray):
             return found
         if self.ndim == 0 and index == ():  # of an array, for which it may stand, this is a view
             self._trace.aliases.link(bare(self), owner(self))
-        return _scalar(found)
+        return bare(found)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if not self.flags.writeable:
@@ -131,9 +132,6 @@ class TracedArray(np.ndarray):
 
     __str__ = __repr__
 
-    def __format__(self, spec: str) -> str:
-        return repr(self)
-
     def __getattr__(self, name: str) -> Any:
         """What an array has not; a kernel that takes a list may call the methods of one."""
         if self._trace is not None and hasattr(list, name):
@@ -142,17 +140,19 @@ class TracedArray(np.ndarray):
             raise TraceAttributeError(what, fix=f"{argument} = list({argument})")
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
-    def astype(self, dtype: Any, copy: bool = True) -> "TracedArray":  # type: ignore[override]
+    def astype(  # type: ignore[override]
+        self, dtype: Any, order: Any = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
+    ) -> "TracedArray":
         """A copy, cut to whole numbers where these are wanted."""
-        return self._trace.call(np.array, (self,), {"dtype": dtype, "copy": copy})
+        return self._trace.call(np.array, (self,), {"dtype": dtype, "order": order, "copy": copy})
 
-    def copy(self, order: str = "K") -> "TracedArray":  # type: ignore[override]
+    def copy(self, order: Any = "C") -> "TracedArray":
         """A copy, of which no number is known by another name."""
-        return kept(self._trace, fresh(self._trace, self.view(np.ndarray)))
+        return kept(self._trace, fresh(self._trace, self.view(np.ndarray), order))
 
-    def flatten(self, order: str = "C") -> "TracedArray":  # type: ignore[override]
+    def flatten(self, order: Any = "C") -> "TracedArray":
         """A copy with one axis."""
-        return kept(self._trace, fresh(self._trace, self.view(np.ndarray).ravel()))
+        return kept(self._trace, fresh(self._trace, self.view(np.ndarray).ravel(order)))
 
     def fill(self, value: Any) -> None:
         """Set all items."""
@@ -238,11 +238,9 @@ def bare(value: Any) -> Any:
     return value._trace.unwritten(value).view(np.ndarray)[()] if is_bare else value
 
 
-def fresh(trace: "Trace", array: np.ndarray) -> np.ndarray:
+def fresh(trace: "Trace", array: np.ndarray, order: Any = "K") -> np.ndarray:
     """A copy of an array of objects, in which every traced value is a new name of its number."""
-    copy = np.empty_like(array, dtype=object)
-    copy[...] = filled((trace.clone(value) if trace.is_traced(value) else value for value in array.flat), array.shape)
-    return copy
+    return like(array, (trace.clone(value) if trace.is_traced(value) else value for value in array.flat), order)
 
 
 def holds_objects(array: np.ndarray) -> bool:
@@ -282,13 +280,13 @@ def of_dtype(trace: "Trace", new: np.ndarray, dtype: Any) -> np.ndarray:
     is_alike, plain_item = (trace.is_condition, bool) if dtype.kind == "b" else (trace.is_whole, np.trunc)
     if not all(is_alike(value) for value in new.flat if trace.is_traced(value)):
         raise trace.refusal(*refusals.KEPT[dtype.kind])
-    return filled((value if trace.is_traced(value) else plain_item(value) for value in new.flat), new.shape)
+    return like(new, (value if trace.is_traced(value) else plain_item(value) for value in new.flat))
 
 
 def _of_floats(trace: "Trace", new: np.ndarray) -> np.ndarray:
     if not any(map(trace.is_whole, new.flat)):
         return new
-    return filled((trace.real(v) if trace.is_traced(v) else np.float64(v) for v in new.flat), new.shape)
+    return like(new, (trace.real(v) if trace.is_traced(v) else np.float64(v) for v in new.flat))
 
 
 def of_number(trace: "Trace", value: Any, array: np.ndarray) -> Any:
@@ -304,11 +302,6 @@ def read_only(trace: "Trace", array: np.ndarray, name: str | None) -> Any:
     return wrap(trace, array, name)
 
 
-def _scalar(value: Any) -> Any:
-    """The item of an array without dimensions; anything else as it is."""
-    return value.view(np.ndarray)[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
-
-
 def filled(values: Iterable[Any], shape: tuple[int, ...]) -> np.ndarray:
     """A new array of objects from a sequence in C order."""
     values = list(values)
@@ -318,12 +311,19 @@ def filled(values: Iterable[Any], shape: tuple[int, ...]) -> np.ndarray:
     return array.reshape(shape)
 
 
+def like(array: np.ndarray, values: Iterable[Any], order: Any = "K") -> np.ndarray:
+    """The same in the shape of an array, and in its memory order, on which `ravel` depends, or in another one."""
+    result = np.empty_like(array, object, order, subok=False)
+    result[...] = filled(values, array.shape)
+    return result
+
+
 def items(trace: "Trace", value: Any) -> np.ndarray:
     """Anything array_like as an array of objects: traced values, floats and bools. Arrays of the kernel are not copied."""
     if isinstance(value, TracedArray):
         return trace.unwritten(value).view(np.ndarray)
     if isinstance(value, np.ndarray) and value.ndim:
-        return filled(map(trace.item, value.ravel()), value.shape)
+        return like(value, map(trace.item, value.flat))
     if not isinstance(value, list | tuple):
         return filled([trace.item(value[()] if isinstance(value, np.ndarray) else value)], ())
     parts = [items(trace, part) for part in value]
@@ -359,7 +359,7 @@ def broadcast(trace: "Trace", arrays: Sequence[np.ndarray]) -> Sequence[np.ndarr
 def apply_ufunc(trace: "Trace", ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """What a ufunc of NumPy does to traced values and arrays; `out=` comes from operators like `+=`."""
     if method != "__call__":
-        fix = f"np.{ufunc.__name__}(x, y)  # on one pair at a time"
+        fix = refusals.METHODS.get(method, "np.{ufunc}(x, y)  # on one pair at a time").format(ufunc=ufunc.__name__)
         raise trace.refusal(f"calls `{ufunc.__name__}.{method}` on a traced value", fix)
     ufunc = _of_conditions(trace, ufunc, inputs)
     (target,) = options.pop("out", (None,))  # NumPy passes a tuple

@@ -353,7 +353,7 @@ def into(trace: "Trace", function: Callable[..., Any], args: tuple[Any, ...], op
 
 def conditions_of(trace: "Trace", where: Any) -> np.ndarray:
     values = arrays.items(trace, where)
-    return arrays.filled([value if trace.is_condition(value) else trace.condition(value) for value in values.flat], values.shape)
+    return arrays.like(values, (v if trace.is_condition(v) else merging.as_condition(trace, v) for v in values.flat))
 
 
 def alike(trace: "Trace", target: TracedArray, *parts: np.ndarray) -> list[np.ndarray]:

@@ -8,16 +8,16 @@ import functools
 import itertools
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nbad.graphs import elimination
 from nbad.language import arrays
-from nbad.language.array_functions import reduce_axes
+from nbad.language.array_functions import reduce_axes, reshaping
 from nbad.language.lookup import ordered
-from nbad.language.meanings import means
+from nbad.language.meanings import Meaning, means
 from nbad.language.special_functions import stop_gradient
 from nbad.operations.row import REAL
 
@@ -33,28 +33,23 @@ def _dot(u: Any, v: Any) -> Any:
     return functools.reduce(operator.add, map(operator.mul, u, v)) if len(u) else np.float64(0.0)
 
 
-def _all_dots(trace: "Trace", x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The product of every vector in the last axis of `x` with every one of `y`."""
-    if x.shape[-1] != y.shape[-1]:
-        raise trace.refusal(f"multiplies vectors of lengths {x.shape[-1]} and {y.shape[-1]}", "x[:3] @ y")
-    rows, columns = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
-    values = [_dot(u, v) for u in rows for v in columns]
-    return arrays.filled(values, (*x.shape[:-1], *y.shape[:-1]))
+def _product(function: Callable[..., Any]) -> Meaning:
+    """The meaning of a product: NumPy's own, on arrays of objects."""
 
+    def act(trace: "Trace", a: Any, b: Any) -> Any:
+        x, y = arrays.items(trace, a), arrays.items(trace, b)
+        x, y = (x.ravel(), y.ravel()) if function is np.vdot else (x, y)
+        if function is np.matmul and not (x.ndim and y.ndim):
+            raise trace.refusal("uses `@` on a number", "x * y")
+        length = y.shape[-1 if y.ndim == 1 or function is np.inner else -2] if y.ndim else 1
+        if x.ndim and y.ndim and x.shape[-1] != length:
+            raise trace.refusal(f"multiplies vectors of lengths {x.shape[-1]} and {length}", "x[:3] @ y")
+        if length == 0:  # there NumPy has whole numbers
+            return np.float64(0.0) + function(np.zeros(x.shape), np.zeros(y.shape))
+        result = (np.dot if function is np.vdot else function)(x, y)
+        return arrays.wrap(trace, result) if isinstance(result, np.ndarray) else result
 
-def _columns_last(y: np.ndarray) -> np.ndarray:
-    return y if y.ndim == 1 else np.swapaxes(y, -1, -2)
-
-
-def _scaled(trace: "Trace", a: Any, b: Any) -> Any:
-    """The product with a number, in C order as other products are."""
-    product = trace.call(np.multiply, (a, b), {})
-    return product.copy() if isinstance(product, np.ndarray) else product
-
-
-def _np_dot(trace: "Trace", a: Any, b: Any) -> Any:
-    x, y = arrays.items(trace, a), arrays.items(trace, b)
-    return _scaled(trace, a, b) if x.ndim == 0 or y.ndim == 0 else arrays.wrap(trace, _all_dots(trace, x, _columns_last(y)))
+    return means(act, each=())
 
 
 def _average(trace: "Trace", a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Any:
@@ -71,47 +66,12 @@ def _average(trace: "Trace", a: Any, axis: Any = None, weights: Any = None, *, k
 
 def _trapezoid(trace: "Trace", y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     """Products of widths and sums of neighbours, halved, and their sum from left to right."""
-    heights = np.moveaxis(arrays.items(trace, y), axis, -1)
-    widths = arrays.items(trace, dx)
+    heights, widths = np.moveaxis(arrays.items(trace, y), axis, -1), arrays.items(trace, dx)
     if x is not None:
         places = arrays.items(trace, x)
-        places = places if places.ndim == 1 else np.moveaxis(places, axis, -1)
-        widths = places[..., 1:] - places[..., :-1]
+        widths = np.diff(places if places.ndim == 1 else np.moveaxis(places, axis, -1))
     parts = widths * (heights[..., 1:] + heights[..., :-1]) / 2.0
     return trace.call(np.sum, (arrays.wrap(trace, parts),), {"axis": -1})
-
-
-def _inner(trace: "Trace", a: Any, b: Any) -> Any:
-    x, y = arrays.items(trace, a), arrays.items(trace, b)
-    return _scaled(trace, a, b) if x.ndim == 0 or y.ndim == 0 else arrays.wrap(trace, _all_dots(trace, x, y))
-
-
-def _vdot(trace: "Trace", a: Any, b: Any) -> Any:
-    x, y = arrays.items(trace, a).ravel(), arrays.items(trace, b).ravel()
-    return arrays.wrap(trace, _all_dots(trace, x, y))
-
-
-def _matmul(trace: "Trace", a: Any, b: Any) -> Any:
-    x, y = arrays.items(trace, a), arrays.items(trace, b)
-    if x.ndim == 0 or y.ndim == 0:
-        raise trace.refusal("uses `@` on a number", "x * y")
-    if x.ndim <= 2 and y.ndim <= 2:
-        return arrays.wrap(trace, _all_dots(trace, x, _columns_last(y)))
-    is_row, is_column = x.ndim == 1, y.ndim == 1
-    x, y = x[None, :] if is_row else x, y[:, None] if is_column else y
-    stack = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
-    x, y = np.broadcast_to(x, (*stack, *x.shape[-2:])), np.broadcast_to(y, (*stack, *y.shape[-2:]))
-    products = np.stack([_all_dots(trace, x[k], y[k].T) for k in np.ndindex(stack)])
-    result = products.reshape(*stack, *products.shape[1:])
-    if is_row:
-        result = result[..., 0, :]
-    elif is_column:
-        result = result[..., 0]
-    return arrays.wrap(trace, result)
-
-
-def _trace(trace: "Trace", a: Any, offset: int = 0) -> Any:
-    return trace.call(np.sum, (np.diagonal(arrays.items(trace, a), offset),), {"axis": -1})
 
 
 def _einsum(trace: "Trace", subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
@@ -309,30 +269,32 @@ def _rotated(trace: "Trace", rows: np.ndarray, p: int, q: int) -> np.ndarray:
     return result
 
 
-def _diff(trace: "Trace", a: Any, n: int = 1, axis: int = -1) -> Any:
+def _diff(trace: "Trace", a: Any, n: int = 1, axis: int = -1, **ends: Any) -> Any:
     """Of conditions it is whether they differ."""
-    array = np.moveaxis(arrays.items(trace, a), axis, -1)
-    step = trace.exclusive if array.size and all(map(trace.is_condition, array.flat)) else lambda x, y: x - y
+    array = arrays.items(trace, a)
+    if not (array.size and all(map(trace.is_condition, array.flat))):
+        return reshaping(np.diff)(trace, a, n, axis, **ends)
+    array = np.moveaxis(array, axis, -1)
     for _ in range(n):
-        array = np.frompyfunc(step, 2, 1)(array[..., 1:], array[..., :-1])
+        array = np.frompyfunc(trace.exclusive, 2, 1)(array[..., 1:], array[..., :-1])
     return arrays.wrap(trace, np.moveaxis(array, -1, axis))
 
 
-def _fill_diagonal(trace: "Trace", a: Any, value: Any) -> None:
+def _fill_diagonal(trace: "Trace", a: Any, val: Any) -> None:
+    values = arrays.items(trace, val).ravel()
     for k in range(min(a.shape)):
-        a[(k,) * a.ndim] = value
+        a[(k,) * a.ndim] = values[k % len(values)]
 
 
 MEANINGS = {
     "numpy.diff": means(_diff, each=()),
     "numpy.fill_diagonal": means(_fill_diagonal, each=(), always=True),
-    "numpy.dot": means(_np_dot, each=()),
+    "numpy.dot": _product(np.dot),
     "numpy.average": means(_average, each=()),
+    "numpy.inner": _product(np.inner),
+    "numpy.vdot": _product(np.vdot),
+    "numpy.matmul": _product(np.matmul),
     "numpy.trapezoid": means(_trapezoid, each=()),
-    "numpy.inner": means(_inner, each=()),
-    "numpy.vdot": means(_vdot, each=()),
-    "numpy.matmul": means(_matmul, each=()),
-    "numpy.trace": means(_trace, each=()),
     "numpy.einsum": means(_einsum, each=()),
     "scipy.special.logsumexp": means(_logsumexp, each=()),
     "scipy.special.softmax": means(_softmax, each=()),

@@ -148,6 +148,15 @@ def _modf(trace: "Trace", x: Any) -> Any:
     return rest, trace.apply("trunc", (x,))
 
 
+def _numpy_modf(trace: "Trace", x: Any) -> Any:
+    parts = zip(*(_modf(trace, value) for value in arrays.items(trace, x).flat), strict=True)
+    return tuple(arrays.wrap(trace, arrays.filled(part, np.shape(x))) for part in parts)
+
+
+def _divmod(trace: "Trace", x: Any, y: Any) -> Any:
+    return trace.call(np.floor_divide, (x, y), {}), trace.call(np.remainder, (x, y), {})
+
+
 def _ldexp(trace: "Trace", x: Any, i: Any) -> Any:
     if trace.is_traced(i):
         return x * trace.apply("exp2", (i,))
@@ -203,7 +212,9 @@ def _math_isclose(trace: "Trace", a: Any, b: Any, *, rel_tol: float = 1e-9, abs_
 
 
 def _nan_to_num(trace: "Trace", x: Any, copy: Any = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
-    x, most = trace.real(x), float(np.finfo(float).max)
+    x = trace.real(x)
+    # the largest number: which of the two it is tells one that is infinite in float32 alone
+    most = _where(trace, abs(x) > 1e39, float(np.finfo(float).max), float(np.finfo(np.float32).max))
     x = _where(trace, x == math.inf, most if posinf is None else posinf, x)
     x = _where(trace, x == -math.inf, -most if neginf is None else neginf, x)
     return _where(trace, _isnan(trace, x), nan, x)
@@ -258,8 +269,9 @@ def _log(trace: "Trace", x: Any, *base: Any) -> Any:
 # functions of numbers
 
 
-def _clip(trace: "Trace", x: Any, a_min: Any = None, a_max: Any = None) -> Any:
-    for function, bound in ((np.maximum, a_min), (np.minimum, a_max)):
+def _clip(trace: "Trace", x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+    """By either pair of names: that of the function, or of the method."""
+    for function, bound in ((np.maximum, a_min if min is None else min), (np.minimum, a_max if max is None else max)):
         x = x if bound is None else trace.call(function, (x, bound), {})
     return x
 
@@ -288,7 +300,7 @@ MEANINGS = {
     "numpy.isclose": means(_isclose, each=(0, 1)),
     "math.isclose": means(_math_isclose),
     "numpy.nan_to_num": means(_nan_to_num, each=(0,)),
-    "numpy.divmod": means(lambda trace, x, y: (trace.apply("floordiv", (x, y)), trace.apply("mod", (x, y)))),
+    "numpy.divmod": means(_divmod, each=()),
     "numpy.signbit": means(lambda trace, x: trace.apply("copysign", (1.0, x)) < 0.0),
     "numpy.select": means(_select, each=()),
     "numpy.where": means(_where),
@@ -307,7 +319,7 @@ MEANINGS = {
     "math.hypot": means(_hypot),
     "math.fsum": _of_iterable(math.fsum, _fsum),
     "math.modf": means(_modf),
-    "numpy.modf": means(_modf, each=()),
+    "numpy.modf": means(_numpy_modf, each=()),
     "math.remainder": means(_remainder),
     "math.ldexp": means(_ldexp),
     "numpy.ldexp": means(_ldexp, each=(0,)),

@@ -38,6 +38,7 @@ PROTOCOL = {
 _ITEM_WRITE = re.compile(r"(.*;)?[^=]*(\]\s*([-+*/@]|\*\*|//)?=(?!=)|\.fill\()")
 _PART_WRITE = re.compile(r"(.*;)?[^=]*\[[^]=]*(:|\.\.\.)[^]=]*\]\s*=(?!=)")  # the place is no number
 _OF_NUMPY = re.compile(r".*\b(?:u?int(?:8|16|32|64|p|_)|(bool_?))\(")  # makes a whole number, or a bool
+_OF_FLOAT = re.compile(r".*\b(?:float16|float32|half|single|longdouble)\(")
 _OUTSIDE = (
     "writes {value} into an array that was made outside the kernel, or is not of float64",
     "table = np.array(table, float)  # a copy, made in the kernel",
@@ -62,6 +63,8 @@ def protocol(name: str, line: str) -> tuple[str, str]:
     """What a source line does that asks a traced value for a Python protocol, and the rewrite."""
     if name == "__array__" and _PART_WRITE.match(line):
         return _OUTSIDE
+    if name == "__array__" and _OF_FLOAT.match(line):
+        return "makes {value} a number of another precision", LIBRARY["numpy.float32"]
     if name == "__array__" and (made := _OF_NUMPY.match(line)):
         return "turns {value} into a whole number or bool of NumPy's", "{name} != 0" if made[1] else "int({name})"
     return _WRITES[name] if name in _WRITES and _ITEM_WRITE.match(line) else PROTOCOL[name]
@@ -74,8 +77,6 @@ _MEMORY = re.compile(r".*array of references|.*holds references|memoryview: form
 _TEXT = re.compile(
     r"Object of type (float|int|bool) is not JSON serializable|could not convert string to float: .*<traced |.*TracedText"
 )
-
-
 # what compiled code says of arrays of traced values
 _COMPILED = re.compile(
     r"Buffer dtype mismatch.*Python object|.*dtype\('O'\)|.*object arrays are not supported"
@@ -324,20 +325,28 @@ def truth(line: str, is_rewritten: bool) -> tuple[str, str]:
     return next((what, fix) for pattern, what, fix in rows if re.match(pattern, line))
 
 
+_REDUCTIONS = {"add": "sum", "logical_and": "all", "logical_or": "any", "maximum": "max", "minimum": "min", "multiply": "prod"}
 # for library functions, or calls of them, that nbad does not know
 LIBRARY = {
     **dict.fromkeys(("math.frexp", "numpy.frexp"), "e = math.floor(math.log2(abs(x))) + 1; m = x / 2.0**e  # of x other than 0"),
     "math.factorial": "math.gamma(n + 1)",
-    "numpy.add.reduce": "np.sum(x)",
+    "numpy.arange": "x + np.arange(3)",
     "numpy.argsort": "np.sort(x)  # the places of items are not known when a kernel is traced",
     "numpy.count_nonzero": "np.sum(np.where(x > 0, 1.0, 0.0))",
     "numpy.float32": "call the kernel with float32 arrays",
     "numpy.isin": "x in (1.0, 2.0)",
-    "numpy.maximum.reduce": "np.max(x)",
-    "numpy.minimum.reduce": "np.min(x)",
-    "numpy.multiply.reduce": "np.prod(x)",
+    "numpy.logspace": "10.0 ** np.linspace(0.0, x, 3)",
+    **{f"numpy.{ufunc}.reduce": f"np.{name}(x)" for ufunc, name in _REDUCTIONS.items()},
     "numpy.tensordot": "np.einsum('ij,j->i', a, b)",
     **dict.fromkeys(("statistics.mean", "statistics.fmean"), "sum(values) / len(values)"),
+}
+
+# the same for methods of NumPy's ufuncs
+METHODS = {
+    "accumulate": "list(itertools.accumulate(x, np.{ufunc}))  # of one axis",
+    "at": "for k, value in zip(places, y): a[k] = np.{ufunc}(a[k], value)",
+    "outer": "np.{ufunc}(x[:, None], y)  # of one axis each",
+    "reduce": "functools.reduce(np.{ufunc}, x)  # of one axis",
 }
 
 # what to write for a verb in a kernel, where that is not the gradient

@@ -123,6 +123,9 @@ def unknown(trace: "Trace", path: str) -> TraceError:
     module, _, name = path.rpartition(".")
     offered = sorted({p.rpartition(".")[2] for p in MEANINGS if p.rpartition(".")[0] == module})
     close = [f"{module}.{each}" for each in difflib.get_close_matches(name, offered, 1, cutoff=0.75)]
+    ufunc = getattr(np, module.removeprefix("numpy."), None)
+    if isinstance(ufunc, np.ufunc) and name in refusals.METHODS:
+        close = [refusals.METHODS[name].format(ufunc=ufunc.__name__)]
     if path in refusals.LIBRARY or close:
         return trace.refusal(what, refusals.LIBRARY.get(path, *close))
     known = textwrap.shorten(f"one of {module}: {', '.join(offered)}", SHOWN, placeholder=" ...")

@@ -107,6 +107,16 @@ np.linalg.norm(a, ord=2); np.linalg.norm(a, np.inf); np.linalg.norm(m, "fro"); n
 np.linalg.norm(r, 1, axis=1); np.linalg.norm(a - b) * s; np.linalg.det(m); np.linalg.det(w); np.linalg.inv(m); np.linalg.inv(w)
 np.linalg.inv(np.array([[s]])); np.linalg.det(np.array([[s]])); np.linalg.solve(m, a); np.linalg.solve(m, n)
 np.linalg.solve(w, r)
+m.flatten("F"); m.T.flatten("K"); m.T.copy().ravel("K"); m.copy("F").ravel("K"); np.copy(m, "F").ravel("K")
+np.array(m, order="F").ravel("A"); np.asarray(m.T, order="C").ravel("K"); m.astype(float, "F").ravel("K")
+np.full((3, 3), a, order="F").ravel("K"); np.full_like(m, a, order="F").ravel("K"); np.empty_like(m.T).ravel("K").size * s
+(np.zeros((3, 3), order="F") * 2.0 + a).ravel("K"); np.cumsum(m.T, axis=0).ravel("K"); np.sum(q.T, axis=0).ravel("K")
+np.mean(p.T, axis=-1, keepdims=True).ravel("K"); np.array(m > 0, order="F").ravel("K") * 1.0
+divmod(a, b); divmod(a, s); np.divmod(m, 0.3); np.modf(m); np.modf(s); a.astype(bool) * 2.0; np.array([s, 0.0], bool) * 1.0
+a.clip(min=0.1); a.clip(max=0.3); m.clip(min=s, max=1.0); np.var(a, ddof=1); m.std(axis=0, ddof=1); np.var(m); np.std(a)
+np.diff(a, prepend=s); np.diff(m, append=0.0); np.ediff1d(a); m.trace(-1); np.trace(q); m.T.cumprod(0); np.trapezoid(m, a)
+np.zeros((0, 3)) @ m + s; np.dot(np.zeros((2, 0)), np.zeros((0, 3))) + a; np.inner(a[:0], b[:0]) + s; np.vdot(m, n)
+np.sum(a, initial=s); m.sum(0, initial=2.0, keepdims=True); np.max(a, initial=0.1); a.min(initial=s)
 """
 
 
@@ -254,6 +264,46 @@ def test_views_of_arrays_that_hold_plain_numbers_yet():
         left, right = np.split(c, [1], axis=1)
         left[1, 0] = right[0, 0] = 7.0
         return a, b, c
+
+    check(kernel)
+
+
+def test_memory_order_tells_views_from_copies():
+    def kernel(m, s):
+        a, b, c, d = np.zeros((3, 3), order="F"), np.empty((3, 3), float, "F"), m.copy("F"), np.asarray(m, order="F")
+        b[...] = 1.0
+        for array in a, b, c, d:
+            array.ravel()[1] = s  # of a copy
+            array.T.ravel()[2] += s
+        e = m.T.copy()
+        e.ravel()[0] = s  # of a view
+        return a, b, c, d, e
+
+    check(kernel)
+
+
+def test_diagonals_are_filled_by_numbers_and_by_lists():
+    def kernel(m, r, a, s):
+        m, r, n = m.copy(), r.copy(), m.copy()
+        np.fill_diagonal(m, a)
+        np.fill_diagonal(r, [s, 2.0, 3.0])
+        np.fill_diagonal(n, [s, 1.0])
+        return m, r, n
+
+    check(kernel)
+
+
+@pytest.mark.parametrize("call", ["np.take(a, [0, 1, 2], out=b)", "a.cumsum(out=b)", "np.cumsum(a, dtype=float)"])
+def test_options_that_would_write_past_the_trace(call):
+    kernel = eval(f"lambda a: [b := a.copy(), {call}, b][2]", NAMES)
+    name, function = re.search(r"(\w+)=", call)[1], re.search(r"\.(\w+)\(", call)[1]
+    with pytest.raises(TraceError, match=f"passes `{name}=` to `numpy.{function}`"):
+        traced(kernel)
+
+
+def test_arrays_say_that_they_are_numpys():
+    def kernel(a, s):
+        return s * (type(a) is np.ndarray) + 2.0 * isinstance(a, np.ndarray) + 4.0 * (a.__class__ is np.ndarray)
 
     check(kernel)
 
@@ -626,7 +676,7 @@ def test_functions_that_do_not_take_these_arrays():
 
     expect(of_math, "calls `math.exp` on an array", "fix: [math.exp(v) for v in x]")
     expect(to_float, "calls `builtins.float` on an array", "fix: [float(v) for v in x]")
-    expect(with_options, "passes `where=` to `numpy.sum`", "fix: numpy.sum(x, axis=None, keepdims=False)")
+    expect(with_options, "passes `where=` to `numpy.sum`", "fix: numpy.sum(x, axis=None, keepdims=False, initial=None)")
     expect(large, "calls `np.linalg.inv` on a matrix of 4 rows", "fix: np.linalg.inv(a[:3, :3])")
     expect(oblong, "calls `np.linalg.det` on an array of shape (2, 3)", "fix: np.linalg.det(a)  # one square matrix")
     expect(order, "takes the norm of order 2 of an array", "fix: np.linalg.norm(x)")

@@ -116,6 +116,14 @@ def test_one_number_is_no_sequence(function):
 def test_other_dtypes_are_refused():
     with pytest.raises(TraceError, match="makes `x` a number of dtype float32"):
         nbad.kernel(lambda x: x.astype(np.float32))(2.0)
+    with pytest.raises(TraceError, match=r"makes `x` a number of another precision(?s:.*)with float32 arrays"):
+        nbad.kernel(lambda x: x * np.float32(x))(2.0)
+
+
+def test_the_largest_number_is_that_of_the_dtype():
+    for dtype in np.float32, np.float64:
+        xs = np.array([np.inf, -np.inf, np.nan, 1.5], dtype)
+        np.testing.assert_array_equal(nbad.kernel(lambda x: np.nan_to_num(x, nan=2.0))(xs), np.nan_to_num(xs, nan=2.0))
 
 
 def test_it_is_not_iterable():

@@ -45,6 +45,9 @@ REFUSED = {
         lambda x, y: pair(x, y).view(float)[0],
         lambda x, y: pair(x, y).tobytes()[0] * x,
         lambda x, y: bytes(pair(x, y))[0] * x,
+        lambda x, y: (z := pair(x, y), z.resize(3), z[0])[2],
+        lambda x, y: (z := pair(x, y), z.setfield(1.0, float), z[0])[2],
+        lambda x, y: pair(x, y).byteswap()[0],
     ],
     "pickles ": [
         lambda x, y: pickle.loads(pickle.dumps(x)) * y,
