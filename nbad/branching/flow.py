@@ -260,7 +260,14 @@ class Flow(Paths):
             return functools.partial(self._got, value.__self__)
         if type(value.__self__) in (list, tuple) and value.__name__ == "index":
             return functools.partial(lookup.place_of, self.trace, value.__self__)
+        if type(value.__self__) in (list, tuple) and value.__name__ == "count":
+            return functools.partial(lookup.count_of, self.trace, value.__self__)
+        if type(value.__self__) is list and value.__name__ == "sort" and self.trace.holds_traced(value.__self__):
+            return functools.partial(self._sort, value.__self__)
         return value
+
+    def _sort(self, items: list[Any], **options: Any) -> None:
+        items[:] = self.trace.call(sorted, (items,), options)
 
     def _got(self, table: dict[Any, Any], key: Any, default: Any = None) -> Any:
         """`table.get(key, default)`."""

@@ -122,6 +122,10 @@ class TracedArray(np.ndarray):
         self[...] = self**exponent
         return self
 
+    def __imatmul__(self, other: Any) -> "TracedArray":  # type: ignore[override]
+        self[...] = self @ other
+        return self
+
     def __bool__(self) -> bool:
         if self.size == 1:
             return bool(self.item())
@@ -163,7 +167,6 @@ def _to_function(name: str) -> Callable[..., Any]:
     def method(self: "TracedArray", *args: Any, **kwargs: Any) -> Any:
         return self._trace.call(getattr(np, name), (self, *args), kwargs)
 
-    method.__name__ = name
     return method
 
 
@@ -177,7 +180,6 @@ def _in_place(name: str) -> Callable[..., Any]:
         self._trace.before_write(self)
         return getattr(np.ndarray, name)(self, *args, **kwargs)
 
-    method.__name__ = name
     return method
 
 
@@ -190,7 +192,9 @@ def _of_memory(name: str) -> Callable[..., Any]:
 
 for _names, _make in ((_TO_FUNCTIONS, _to_function), (_IN_PLACE, _in_place), (_BYTES, _of_memory)):
     for _name in _names:
-        setattr(TracedArray, _name, _make(_name))
+        _method = _make(_name)
+        _method.__name__ = _name
+        setattr(TracedArray, _name, _method)
 
 
 def argument_of(array: Any) -> str | None:
@@ -362,16 +366,7 @@ def apply_ufunc(trace: "Trace", ufunc: np.ufunc, method: str, inputs: tuple[Any,
         fix = refusals.METHODS.get(method, "np.{ufunc}(x, y)  # on one pair at a time").format(ufunc=ufunc.__name__)
         raise trace.refusal(f"calls `{ufunc.__name__}.{method}` on a traced value", fix)
     ufunc = _of_conditions(trace, ufunc, inputs)
-    (target,) = options.pop("out", (None,))  # NumPy passes a tuple
-    if target is not None and not isinstance(target, TracedArray):
-        raise trace.refusal("changes an array that was made outside the kernel", "a = a + x")
-    if target is not None and "where" in options:
-        return trace.call(ufunc, inputs, {**options, "out": target})
-    result = trace.call(ufunc, inputs, options)
-    if target is None:
-        return result
-    target[...] = result
-    return target
+    return trace.call(ufunc, inputs, options)
 
 
 def _of_conditions(trace: "Trace", ufunc: np.ufunc, inputs: tuple[Any, ...]) -> np.ufunc:

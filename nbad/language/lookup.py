@@ -276,9 +276,19 @@ def contained(trace: "Trace", item: Any, container: Any) -> Any:
         return item in container
     if isinstance(container, np.ndarray):
         found = [value == item for value in container.flat]
-    else:  # what is there is found even if it is nan
-        found = [value is item or value == item for value in container]
+    else:
+        found = _equal(container, item)
     return functools.reduce(functools.partial(either, trace), found, False)
+
+
+def _equal(values: Any, item: Any) -> list[Any]:
+    """Which of the values an item is equal to: what is there is found even if it is nan."""
+    return [value is item or value == item for value in values]
+
+
+def count_of(trace: "Trace", items: Sequence[Any], item: Any) -> Any:
+    """`items.count(item)`."""
+    return items.count(item) if first_traced((item, items)) is None else _count(trace, _equal(items, item))
 
 
 # tables
@@ -382,8 +392,7 @@ MEANINGS = {
     "numpy.sort": means(_sort, each=()),
     "numpy.searchsorted": means(_searchsorted, each=(1,)),
     "numpy.digitize": means(_digitize, each=(0,)),
-    "bisect.bisect": means(_bisect_right, each=()),
-    "bisect.bisect_right": means(_bisect_right, each=()),
+    **dict.fromkeys(("bisect.bisect", "bisect.bisect_right"), means(_bisect_right, each=())),
     "bisect.bisect_left": means(_bisect_left, each=()),
     "numpy.argmin": _place_of("le"),
     "numpy.argmax": _place_of("ge"),

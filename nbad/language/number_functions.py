@@ -220,12 +220,12 @@ def _nan_to_num(trace: "Trace", x: Any, copy: Any = True, nan: Any = 0.0, posinf
     return _where(trace, _isnan(trace, x), nan, x)
 
 
-def _select(trace: "Trace", conditions: Any, choices: Any, default: Any = 0.0) -> Any:
+def _select(trace: "Trace", condlist: Any, choicelist: Any, default: Any = 0.0) -> Any:
     """The first choice whose condition holds."""
-    if len(conditions) != len(choices):
+    if len(condlist) != len(choicelist):
         raise trace.refusal("calls `numpy.select` with lists of different lengths", "np.select([x > 0, x < 0], [x, -x])")
     result = default
-    for condition, choice in zip(reversed(conditions), reversed(choices), strict=True):
+    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
         result = trace.call(np.where, (condition, choice, result), {})
     return result
 

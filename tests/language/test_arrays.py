@@ -513,6 +513,13 @@ def test_writes_into_arrays_from_outside():
 
 
 def test_shapes_that_do_not_fit():
+    def grown(m):
+        z = np.zeros(3)
+        z += m
+        return z
+
+    expect(grown, "writes an array of shape (3, 3) into one of shape (3,)", "fix: x[:3]", "z += m")
+
     def added(a, v):
         return a + v
 

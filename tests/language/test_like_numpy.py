@@ -43,7 +43,35 @@ def sums_of_conditions(x, y):
     return np.sum(c + c) + np.sum(c * c) + np.sum(c + (x > y)) + sum(c)
 
 
+def sorted_list(x, y):
+    z = w = [x, y, 0.5]
+    z.sort()
+    if x > 0:
+        z.sort(reverse=True)
+    plain = ["b", "a"]
+    plain.sort()
+    return w[0] + 2.0 * w[1] + 3.0 * w[2] + (plain == ["a", "b"])
+
+
+def counted(x, y):
+    z = [x, 0.3, y, 0.9, 0.9]
+    return z.count(0.9) / 2 + (x, 0.3).count(x) * y + [1, 1].count(1) + isinstance(z.count(y), int) + "aab".count("a")
+
+
+def products_in_place(x, y):
+    a, b = np.array([[x, y], [y, 2.0]]), np.array([x, 1.0])
+    same = a
+    a @= a
+    b @= np.array([[0.0, 1.0], [y, x]])
+    return same[0, 1] + b[0] * b[1]
+
+
+def selected(x, y):
+    return np.select(condlist=[np.array([x, y]) > 0.5], choicelist=[[x, 2.0]], default=y).sum()
+
+
 FUNCTIONS = [
+    sorted_list, counted, products_in_place, selected,
     empty_of_whole_numbers, empty_of_floats, empty_of_traced_values, differing_conditions, differences, sums_of_conditions,
 ]  # fmt: skip
 
