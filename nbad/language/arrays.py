@@ -122,7 +122,7 @@ class TracedArray(np.ndarray):
         self[...] = self**exponent
         return self
 
-    def __imatmul__(self, other: Any) -> "TracedArray":  # type: ignore[override]
+    def __imatmul__(self, other: Any) -> "TracedArray":  # type: ignore[misc]
         self[...] = self @ other
         return self
 
