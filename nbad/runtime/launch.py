@@ -32,21 +32,20 @@ BUSY = 4
 
 
 class Routes(NamedTuple):
-    """Where the rows of a kernel come from and go to; `sums` rows leave one float64 per block of 256 elements."""
+    """Where the rows of a kernel come from and go to."""
 
     reads: Numbered
     writes: Numbered
-    sums: Numbered = ()
 
     @classmethod
-    def of(cls, graph: Graph, reads: Sequence[Slot], writes: Sequence[Slot], sums: Sequence[Slot] = ()) -> "Routes":
+    def of(cls, graph: Graph, reads: Sequence[Slot], writes: Sequence[Slot]) -> "Routes":
         """Those of a kernel that reads its inputs in order, and whose last results go somewhere."""
-        first = len(reads) + len(graph.outputs) - sum(slot.values for slot in writes) - len(sums)
-        return cls(numbered(reads), numbered(writes, first), numbered(sums, first + len(writes)))
+        first = len(reads) + len(graph.outputs) - sum(slot.values for slot in writes)
+        return cls(numbered(reads), numbered(writes, first))
 
     def in_lines(self, kernels: Kernels) -> Kernels:
         """The kernels for rows in lines: the first that is read, or the last result."""
-        (kernel, prologue), (reads, writes, _) = kernels, self
+        (kernel, prologue), (reads, writes) = kernels, self
         if reads and (number := reads[0][1].lines):
             reader = (prologue or kernel).in_lines("read", number)
             return Kernels(kernel, reader) if prologue else Kernels(reader, None)
@@ -90,34 +89,39 @@ def lead_of(arrays: Iterable[np.ndarray], steps: Iterable[int], offset: int = 0)
     return None if rest else lead
 
 
+def laid_out(kernels: Kernels, shape: Shape, routes: Routes) -> Table:
+    """The table of a call: elements are walked as arrays lie in memory, and axes that all walk as one are one."""
+    sums = tuple((row, slot) for row, slot in routes.writes if slot.is_sum)
+    pairs = [*routes.reads, *((row, slot) for row, slot in routes.writes if not slot.is_sum)]
+    slots = [slot for _, slot in pairs]
+    own = [strides for slot in slots for strides in slot.walks]
+    is_batched = any(slot.seed_stride is not None for slot in slots)
+    # residuals are walked as they lie, in lines always; sums want elements in C order
+    residuals = [slot.strides for slot in slots if slot.lines or (slot.padded and not is_batched)]
+    order = None if sums or len(shape) < 2 else memory_order(residuals or own)
+    sizes, strides = collapse(shape, own, order)
+    walks = iter(strides)
+    moves = [Move(row, slot, next(walks), next(walks) if slot.places else None) for row, slot in pairs]
+    loads, stores = arranged(moves[: len(routes.reads)], moves[len(routes.reads) :], sizes, kernels)
+    return Table(kernels, sizes, loads, stores, sums).in_blocks()
+
+
 class Launch:
     """A packed call: give it the arrays, in the order that its slots number them, and it runs."""
 
     def __init__(self, kernel: TileKernel, shape: Shape, routes: Routes, prologue: TileKernel | None = None):
-        kernels = routes.in_lines(Kernels(kernel, prologue))
-        kernel, prologue = kernels
-        pairs = (*routes.reads, *routes.writes)
-        slots = [slot for _, slot in pairs]
-        own = [strides for slot in slots for strides in slot.walks]
-        is_batched = any(slot.seed_stride is not None for slot in slots)
-        # residuals are walked as they lie, in lines always; sums want elements in C order
-        residuals = [slot.strides for slot in slots if slot.lines or (slot.padded and not is_batched)]
-        order = None if routes.sums or len(shape) < 2 else memory_order(residuals or own)
-        sizes, strides = collapse(shape, own, order)
-        walks = iter(strides)
-        moves = [Move(row, slot, next(walks), next(walks) if slot.places else None) for row, slot in pairs]
-        loads, stores = arranged(moves[: len(routes.reads)], moves[len(routes.reads) :], sizes, kernels)
-        self.elements = math.prod(sizes)
-        self._table = Table(kernels, sizes, loads, stores, routes.sums).in_blocks()
-        at_once = max([len(routes.writes), *map(len, (*loads.gathers, *loads.indexed))])
-        self._scratch = worker_bytes(self._table.rows, at_once, self._table.block_bytes)
-        moved = sum(slot.nbytes for slot in slots)
+        self._table = table = laid_out(routes.in_lines(Kernels(kernel, prologue)), shape, routes)
+        reads, writes = ([slot for _, slot in side if not slot.is_sum] for side in routes)
+        self.elements, (kernel, prologue) = math.prod(table.sizes), table.kernels
+        at_once = max([len(writes), *map(len, (*table.loads.gathers, *table.loads.indexed))])
+        self._scratch = worker_bytes(table.rows, at_once, table.block_bytes)
+        moved = sum(slot.nbytes for slot in (*reads, *writes))
         computed, self._once = flops(kernel), flops(prologue) / FLOPS_PER_NS
         self._moves, self._computes = moved / BYTES_PER_NS, computed / FLOPS_PER_NS  # nanoseconds of an element and a seed
         self.nanoseconds = self.elements * (Work(moved, computed).cached_nanoseconds + self._once)
-        self._written = self.elements * sum(slot.values for _, slot in routes.writes) * kernel.dtype.itemsize
-        results = [slot for _, slot in routes.writes] if self._table.may_stream else []
-        read = [sum(s.nbytes for _, s in routes.reads if (s.seed_stride is None) is of_all) for of_all in (True, False)]
+        self._written = self.elements * sum(slot.values for slot in writes) * kernel.dtype.itemsize
+        results = writes if table.may_stream else []
+        read = [sum(slot.nbytes for slot in reads if (slot.seed_stride is None) is of_all) for of_all in (True, False)]
         self._read = self.elements * read[0], self.elements * read[1]  # for all seeds, for each
         self._written_to, self._offsets = sorted({slot.array for slot in results}), {slot.offset % LINE for slot in results}
         self._steps = {slot.seed_stride or 0 for slot in results}

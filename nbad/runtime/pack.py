@@ -32,7 +32,7 @@ class Slot(NamedTuple):
     `strides` are in bytes, one per dimension of the element space. `seed_stride` is None where nothing depends on the seed.
     `padded` memory is ours, contiguous in some order of the axes, and may be written up to the next multiple of a tile.
     `accumulate` adds to what is there. Where an index has `places`, they add to what the strides say. So many rows in `lines` are
-    one; 0 where it is a row alone.
+    one; 0 where it is a row alone. A row that is a sum leaves one float64 per block of 256 elements.
     """
 
     array: int
@@ -44,6 +44,7 @@ class Slot(NamedTuple):
     accumulate: bool = False
     places: Places | None = None
     lines: int = 0
+    is_sum: bool = False
 
     @property
     def walks(self) -> list[Shape]:

@@ -46,7 +46,8 @@ class Reverse:
     def __init__(self, program, plan, arguments, dtype):
         self.program, self.plan, self.arguments, self.dtype = program, plan, arguments, dtype
         self.names, self.cores = [program.names[a] for a in arguments], [program.cores[a] for a in arguments]
-        self._over, self._plain = Memo(), Memo()
+        self._over, self._cases = Memo(), Memo()  # by shapes, of which there may be many: code is not forgotten with these
+        self._plain = Memo()
 
     def _most(self, has_sums):
         """Elements beyond which nothing is a plain case, of one seed and of many, and no kernel is compiled for it."""
@@ -73,7 +74,7 @@ class Reverse:
 
     def plain_case(self, *given):
         """That, which takes a third of a small `vjp` to tell, as it was told before."""
-        return self._plain(given, lambda: self._plain_case(*given))
+        return self._cases(given, lambda: self._plain_case(*given))
 
     def blocks(self, shape, order):
         """The sweep from residual rows to the blocks of the Jacobian over an element space."""
@@ -300,13 +301,11 @@ class ReverseSweeps:
         reads = [slot for k in range(group.size) for slot in group.of(given, k)]
         row = first + len(reads)
         writes: list[tuple[int, Slot]] = []
-        sums: list[tuple[int, Slot]] = []
         for k in range(group.size):
             for target, slots in written:
-                is_summed = target.is_shared and not target.is_partial
-                (sums if is_summed else writes).extend(numbered(group.of(slots, k), row + target.row))
+                writes += numbered(group.of(slots, k), row + target.row)
             row += len(self.plan.wrt)
-        routes = Routes(numbered(residuals) + numbered(reads, first), tuple(writes), tuple(sums))
+        routes = Routes(numbered(residuals) + numbered(reads, first), tuple(writes))
         return Launch(kernel, self.region.shape, routes, prologue)
 
     def _rows_of_region(self, rows):
@@ -330,7 +329,8 @@ class ReverseSweeps:
         if temporary is not result:
             strides = contiguous_strides(self.region.shape, self.dtype.itemsize)
             step, width = temporary.strides[:2]
-            return [Slot(number, self.dtype, strides, v * width, step) for v in range(target.values)]
+            is_sum = not target.is_partial
+            return [Slot(number, self.dtype, strides, v * width, step, is_sum=is_sum) for v in range(target.values)]
         return tangent_slots(target.core, number, result, self.region.shape, batched)
 
 

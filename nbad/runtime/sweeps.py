@@ -260,8 +260,8 @@ def _block_sums(program, layout, key, graph, count):
     strides = contiguous_strides(layout.shape, layout.dtype.itemsize)
 
     def build(arrays, results):
-        slots = [Slot(len(arrays), layout.dtype, strides, k * results[0].strides[0]) for k in range(count)]
-        return _element_launch(program, computed, layout, (arrays, results), (), slots)
+        slots = [Slot(len(arrays), layout.dtype, strides, k * results[0].strides[0], is_sum=True) for k in range(count)]
+        return _element_launch(program, computed, layout, (arrays, results), slots)
 
     return Sweep(program.call, DOUBLE, None, [(count, -(-math.prod(layout.shape) // TILE))], build)
 
@@ -319,14 +319,14 @@ def blocks(program, plan, shape, order, dtype):
     return Sweep("`pullback.jacobian`", dtype, order, [(*shape, *block)], build, advice)
 
 
-def _element_launch(program, computed, layout, given, writes, sums=()):
+def _element_launch(program, computed, layout, given, writes):
     """The launch of what is computed of arguments; `given` are their arrays and those of the results."""
     arrays, results = given
     reads, number = argument_slots(program, layout, arrays), len(arrays) + len(results)
-    launch = _split_launch(program, computed, layout, (reads, writes, sums), number)
+    launch = _split_launch(program, computed, layout, (reads, writes), number)
     if launch is None:
         kernel = program.kernel(computed.key, computed.graph, layout.dtype)
-        launch = Launch(kernel, layout.shape, Routes.of(computed.graph, reads, writes, sums))
+        launch = Launch(kernel, layout.shape, Routes.of(computed.graph, reads, writes))
     return watched(launch, program, computed, layout.dtype, Given(layout.shape, reads, number))
 
 
@@ -335,7 +335,7 @@ def _split_launch(program, computed, layout, slots, number):
 
     The uniform values are one array more, behind all others.
     """
-    (reads, writes, sums), shape, dtype = slots, layout.shape, layout.dtype
+    (reads, writes), shape, dtype = slots, layout.shape, layout.dtype
     uniform = frozenset(row for row, slot in enumerate(reads) if slot.is_uniform)
     is_worth = uniform and math.prod(shape) >= plain.MANY
     parts = program.parts(computed.key, computed.graph, uniform, dtype) if is_worth else None
@@ -346,7 +346,7 @@ def _split_launch(program, computed, layout, slots, number):
     values = [Slot(number, dtype, (), k * dtype.itemsize) for k in range(head.results)]
     before = Launch(head, (), Routes(tuple(own), numbered(values, len(reads))))
     given = [value.repeated(len(shape)) for value in values]
-    rest = Launch(body, shape, Routes.of(body.graph, [*reads, *given], writes, sums))
+    rest = Launch(body, shape, Routes.of(body.graph, [*reads, *given], writes))
 
     def run(arrays):
         arrays = [*arrays, np.empty(head.results, dtype)]
