@@ -16,6 +16,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from importlib import util
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -280,16 +281,9 @@ def _read_private(path: str) -> bytes | None:
             data = file.read()
     except OSError:
         return None
-    _note_use(path)
+    with suppress(OSError):
+        os.utime(path)  # the time of last change is that of last use: what was used least recently goes first
     return data
-
-
-def _note_use(path: str) -> None:
-    """The time of last change is that of last use: what was used least recently goes first."""
-    try:
-        os.utime(path)
-    except OSError:
-        return
 
 
 def _write(path: str, data: bytes) -> None:
