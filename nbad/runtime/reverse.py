@@ -175,9 +175,7 @@ class ReverseSweeps:
         if count == 1:
             seeds, results = ([part_of(a, 0, 0) for a in arrays] for arrays in (seeds, results))
             return self.fill(rows, seeds, results, None, accumulate, room)
-        at_once = room // self.temporary_bytes if self.temporary_bytes else count or 1
-        if self._has_partial:
-            at_once = min(at_once, max(NEAR // max(self.temporary_bytes, 1), 1))
+        at_once = self._at_once(count or 1, room)
         if count is None and not at_once:
             return self._sweep_in_slabs(rows, seeds, results, accumulate, room)
         if count is None or count <= at_once:
@@ -187,6 +185,13 @@ class ReverseSweeps:
             given, taken = ([part_of(a, 0, part) for a in arrays] for arrays in (seeds, results))
             self.fill(rows, given, taken, part.stop - low, accumulate, room)
 
+    def _at_once(self, count, room):
+        """How many of these seeds may be swept at a time; 0 where even one leaves too much, and is swept in slabs."""
+        each = self.temporary_bytes
+        if not each:
+            return count
+        return min(room // each, max(NEAR // each, 1)) if self._has_partial else room // each
+
     @property
     def least_bytes(self):
         """Bytes of temporaries without which no seed can be swept."""
@@ -195,8 +200,8 @@ class ReverseSweeps:
 
     def temporaries(self, count, room):
         """Bytes that the temporaries of `count` seeds take at a time."""
-        each = self.temporary_bytes
-        return min(count, room // each) * each if each <= room and each else min(each, max(room, self.least_bytes))
+        each, at_once = self.temporary_bytes, self._at_once(count, room)
+        return min(count, at_once) * each if at_once else min(each, max(room, self.least_bytes))
 
     def _sweep_in_slabs(self, rows, seeds, results, accumulate, room):
         """A sweep of one seed: first all that is not written in full, then each other target, a slab of elements at a time."""

@@ -8,7 +8,7 @@ import pytest
 
 import nbad
 from nbad.plans.plan import are_lined
-from nbad.runtime import memory
+from nbad.runtime import memory, reverse
 
 
 @nbad.kernel
@@ -40,6 +40,18 @@ def test_fewer_seeds_or_elements_at_once_give_the_same_bits(sweep, seeds_at_once
     out = tuple(c.copy() for c in expected)
     bounded.batched(seeds, out=out, accumulate=True)
     assert all(np.array_equal(a, 2 * b) for a, b in zip(out, expected, strict=True))
+
+
+def test_temporaries_are_told_as_they_are_taken(sweep, monkeypatch):
+    """Those of a few seeds at a time are summed along some axes before the next ones come."""
+    xs, seeds = sweep
+    _, pullback = nbad.vjp(curve, *xs, residuals="partials", max_bytes=1 << 30)
+    sweeps, taken = pullback._sweeps, []
+    monkeypatch.setattr(reverse, "NEAR", 2 * sweeps.temporary_bytes + 1)
+    monkeypatch.setattr(sweeps, "_sum_up", lambda results, given, _: taken.append((results, given)))
+    pullback.batched(seeds)
+    sizes = [sum(a.nbytes for result, a in zip(*each, strict=True) if a is not result) for each in taken]
+    assert sizes == [sweeps.temporaries(6, memory.TEMPORARY)] * 3
 
 
 SHAPES = [
