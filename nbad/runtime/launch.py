@@ -89,7 +89,7 @@ def lead_of(arrays: Iterable[np.ndarray], steps: Iterable[int], offset: int = 0)
     return None if rest else lead
 
 
-def laid_out(kernels: Kernels, shape: Shape, routes: Routes) -> Table:
+def _laid_out(kernels: Kernels, shape: Shape, routes: Routes) -> Table:
     """The table of a call: elements are walked as arrays lie in memory, and axes that all walk as one are one."""
     sums = tuple((row, slot) for row, slot in routes.writes if slot.is_sum)
     pairs = [*routes.reads, *((row, slot) for row, slot in routes.writes if not slot.is_sum)]
@@ -110,7 +110,7 @@ class Launch:
     """A packed call: give it the arrays, in the order that its slots number them, and it runs."""
 
     def __init__(self, kernel: TileKernel, shape: Shape, routes: Routes, prologue: TileKernel | None = None):
-        self._table = table = laid_out(routes.in_lines(Kernels(kernel, prologue)), shape, routes)
+        self._table = table = _laid_out(routes.in_lines(Kernels(kernel, prologue)), shape, routes)
         reads, writes = ([slot for _, slot in side if not slot.is_sum] for side in routes)
         self.elements, (kernel, prologue) = math.prod(table.sizes), table.kernels
         at_once = max([len(writes), *map(len, (*table.loads.gathers, *table.loads.indexed))])
