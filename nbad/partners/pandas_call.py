@@ -136,7 +136,7 @@ class Aligned:
                     f"{call}: the labels of {name} are not those of {of.whose}",
                     got=f"{len(index)} labels, {int((~index.isin(own)).sum())} of them others",
                     expected=f"the {len(own)} labels of {of.whose}, each once",
-                    fix=f"{name}.reindex({of.code}.index, fill_value=0.0)",
+                    fix=f"{name if index.is_unique else labels.without_doubles(name)}.reindex({of.code}.index, fill_value=0.0)",
                 )
             given = given.iloc[order].set_axis(own)
         table = given if own.equals(self.index) else _aligned(given, self.index)

@@ -312,8 +312,17 @@ def as_labelled(array: xr.DataArray, other: xr.DataArray, call: str, name: str, 
             f"`{call}`: the labels of {name} are others than those of what it belongs to",
             got=str(error).splitlines()[0],
             expected="the same labels along common dimensions",
-            fix=f"{name}.reindex_like({of}, fill_value=0.0)",
+            fix=_like(array, other, name, of),
         ) from None
+
+
+def _like(array, other, name, of):
+    """The line that gives an array the labels of another one, and 0 where it has none; or one that has them, for other sizes."""
+    sizes, both = other.sizes, array.indexes.keys() & other.indexes.keys()
+    if any(n != sizes.get(d, n) and d not in both for d, n in array.sizes.items()):
+        return f"xr.ones_like({of})"
+    doubles = [d for d, index in array.indexes.items() if not index.is_unique]
+    return f"{name}{f'.drop_duplicates({doubles})' if doubles else ''}.reindex_like({of}, fill_value=0.0)"
 
 
 def _are_same(labels, others):

@@ -167,3 +167,13 @@ def test_seeds_of_another_structure_are_refused_with_one_that_fits(partner):
             call()
         found = eval(str(caught.value).partition("fix: ")[2], {"pullback": pullback})
         assert numbers(found) == [6.0, 6.0, 7.0]
+
+
+@pytest.mark.parametrize(("partner", "verb"), VERBS, ids=[f"{p.__name__.rpartition('.')[2]}-{v}" for p, v in VERBS])
+def test_the_line_for_arguments_in_the_place_of_argnums_is_the_partners(partner, verb):
+    a = b = ARGUMENTS[partner](np.array([2.0, 3.0]))
+    with pytest.raises(TypeError, match="argnums is an array: it selects arguments") as caught:
+        getattr(partner, verb)(area, a)
+    fix = str(caught.value).partition("fix: ")[2]
+    assert fix == f"{partner.__name__}.{verb}(area)(a, b)"
+    assert len(numbers(eval(fix, {"nbad": nbad, "area": area, "a": a, "b": b}))) >= 4

@@ -399,12 +399,3 @@ def test_levels_without_names_are_not_paired_with_others():
             area(a, other)
         assert f"fix: {fix}" in str(caught.value)
         assert area(a, eval(fix, {"a": a, "b": other})).tolist() == [1.0, 4.0]
-
-
-@pytest.mark.parametrize("verb", ["jacobian", "value_and_grad", "hessian", "value_and_partials"])
-def test_the_line_for_arguments_in_the_place_of_argnums_is_the_partners(verb):
-    area, series = nbad.kernel(lambda a, b: a * b), pd.Series([2.0, 3.0])
-    with pytest.raises(TypeError, match="argnums is an array: it selects arguments") as caught:
-        getattr(nbad.integrations.pandas, verb)(area, series)
-    fix = str(caught.value).rpartition("fix: ")[2]
-    assert fix == f"nbad.integrations.pandas.{verb}(f)(a, b)"

@@ -118,3 +118,13 @@ def test_missing_labels_beside_small_numbers_are_aligned():
     y, pullback = tables.vjp(product, a, b, 1.0)
     assert [y[1], y[2]] == [14.0, 33.0]
     assert [bar[[1, 2]].tolist() for bar in pullback(1.0)[:2]] == [[7.0, 11.0], [2.0, 3.0]]
+
+
+@pytest.mark.parametrize("labels", [["b", "c", "a"], ["b", "b"], ["b", "b", "a"], []], ids=",".join)
+def test_the_line_for_seeds_with_other_labels_runs(labels):
+    y, pullback = tables.vjp(nbad.kernel(lambda x: x * x), pd.Series([1.0, 2.0], ["a", "b"]))
+    ct = pd.Series([5.0] * len(labels), labels, dtype=float)
+    with pytest.raises(ValueError, match="the labels of ct are not those of the value") as caught:
+        pullback(ct)
+    seed = eval(str(caught.value).partition("fix: ")[2], {"ct": ct, "y": y})
+    assert pullback(seed)[0].tolist() == [10.0 * ("a" in labels), 20.0 * ("b" in labels)]

@@ -368,3 +368,28 @@ def test_cotangents_have_the_coordinates_of_their_arguments():
     assert b_bar.identical(xr.DataArray([1.0, 2.0], dims="i", name="b"))
     many = labelled.vjp(product, x, b, 1.0)[1].batched(xr.DataArray([1.0, 10.0], dims="seed", coords={"seed": [5, 6]}))[1]
     assert many.identical(xr.DataArray([[1.0, 2.0], [10.0, 20.0]], {"seed": [5, 6]}, ("seed", "i"), "b"))
+
+
+SEEDS = {
+    "other labels": (["a", "b"], ["b", "c"]),
+    "labels twice": (["a", "b"], ["b", "b"]),
+    "more labels, one of them twice": (["a", "b"], ["b", "b", "a"]),
+    "another size": (["a", "b"], 3),
+    "another size than one without labels": (2, 3),
+    "labels for none": (2, ["a", "b", "c"]),
+}
+
+
+@pytest.mark.parametrize("case", SEEDS)
+def test_the_line_for_seeds_with_other_labels_runs(case):
+    def array(labels):
+        coords = None if isinstance(labels, int) else {"i": labels}
+        return xr.DataArray(np.ones(labels if coords is None else len(labels)), dims="i", coords=coords)
+
+    x, ct = map(array, SEEDS[case])
+    y, pullback = labelled.vjp(nbad.kernel(lambda x: x * x), x)
+    with pytest.raises(ValueError, match="the labels of ct are others than those of what it belongs to") as caught:
+        pullback(ct)
+    seed = eval(str(caught.value).partition("fix: ")[2], {"ct": ct, "y": y, "xr": xr})
+    has_seed = [label in ct.coords["i"] for label in ["a", "b"]] if "i" in ct.coords and "i" in x.coords else [True, True]
+    assert pullback(seed)[0].values.tolist() == [2.0 * has for has in has_seed]
