@@ -1,17 +1,13 @@
 """Arms that are taken because two values are equal: their derivatives are right for them, at points without a neighbour."""
 
-import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from nbad.derivatives.differentiate import jacobian
 from nbad.derivatives.edges import Edges
 from nbad.graphs.failures import uses_of
 from nbad.graphs.graph import Graph, needed
-from nbad.graphs.interpreter import repeat
 from nbad.graphs.loops import Loop
 from nbad.graphs.simplify import SimplifyingBuilder
 
@@ -92,57 +88,32 @@ def _reasons(graph: Graph, active: set[int]) -> dict[tuple[int, bool], int]:
     return found
 
 
-def takers(graph: Graph, arm: EqualArm, values: Sequence[Any]) -> Any:
-    """Which elements take an arm, and use it, from the values of all nodes."""
-    used: dict[int, Any] = dict.fromkeys(graph.outputs, True)
-    for k in range(max(graph.outputs), arm.choice, -1):
-        if k not in used:
-            continue
-        node = graph.nodes[k]
-        condition = values[node.args[0]] if node.op == "select" else None
-        uses = (True,) * len(node.args) if condition is None else (True, condition, np.logical_not(condition))
-        for a, use in zip(node.args, uses, strict=True):
-            used[a] = np.logical_or(used.get(a, False), np.logical_and(used[k], use))
-    if arm.inside is not None:
-        return _takers_in_loop(graph, arm, arm.inside, values, used)
-    chosen = values[graph.nodes[arm.choice].args[0]]
-    return np.logical_and(used.get(arm.choice, False), chosen if arm.truth else np.logical_not(chosen))
+def takers(graph: Graph, arms: Sequence[EqualArm]) -> Graph:
+    """The graph of which elements take each of some arms, and use it: 1 for these, 0 for others."""
+    builder = SimplifyingBuilder.extending(graph)
+    uses, one, zero = uses_of(builder, graph), builder.constant(1.0), builder.constant(0.0)
+    return builder.build([builder.add("select", _taken(builder, graph, uses, arm), one, zero) for arm in arms])
 
 
-def _takers_in_loop(graph: Graph, arm: EqualArm, inside: EqualArm, values: Sequence[Any], used: dict[int, Any]) -> Any:
+def _taken(builder: SimplifyingBuilder, graph: Graph, uses: dict[int, int], arm: EqualArm) -> int:
+    """The condition under which an arm is taken and used."""
     node = graph.nodes[arm.choice]
-    loop, nodes = node.payload.loop, enumerate(graph.nodes)
-    uses = [
-        used[k]
-        for k, other in nodes
-        if k in used and other.args == node.args and other.op == "loop" and other.payload.loop == loop
-    ]
-    active, *operands = (values[a] for a in node.args)
-    operands.insert(loop.states, np.asarray(operands[0]).dtype.type(0.0))
-    taken = repeat(_noting(loop, inside), [active, *operands])[loop.states] != 0.0
-    return np.logical_and(functools.reduce(np.logical_or, uses, False), taken)
+    if arm.inside is None:
+        use, holds = uses.get(arm.choice), node.args[0] if arm.truth else builder.add("not", node.args[0])
+    else:
+        loop, zero = node.payload.loop, builder.constant(0.0)
+        key, nodes = (node.args, loop), enumerate(graph.nodes)
+        use = next(uses.get(k) for k, n in nodes if n.op == "loop" and (n.args, n.payload.loop) == key)  # its nodes share that
+        given = node.args[0], [*node.args[1 : loop.states + 1], zero], node.args[loop.states + 1 :]
+        holds = builder.add("ne", builder.loop(*given, _noting(loop, arm.inside))[loop.states], zero)
+    return builder.constant(False) if use is None else builder.add("and", use, holds)
 
 
 def _noting(loop: Loop, arm: EqualArm) -> Loop:
     """The same loop with one more state: 1 once an arm was taken and used in a pass, 0 until then."""
     step, states = loop.step, loop.states
     builder = SimplifyingBuilder(step.name, [*step.inputs[:states], "taken", *step.inputs[states:]])
-    taken = builder.splice(_taken(step, arm), [*range(states), *range(states + 1, len(builder.inputs))])
+    taken = builder.splice(takers(step, [arm]), [*range(states), *range(states + 1, len(builder.inputs))])
     outputs = builder.splice(step, [*range(states), *range(states + 1, len(builder.inputs))])
     outputs.append(builder.add("select", builder.add("ne", *taken, builder.constant(0.0)), builder.constant(1.0), states))
     return replace(loop, step=builder.build(outputs), states=states + 1)
-
-
-def _taken(step: Graph, arm: EqualArm) -> Graph:
-    """1 where a step takes an arm and uses it, else 0."""
-    builder, node = SimplifyingBuilder.extending(step), step.nodes[arm.choice]
-    use, one, zero = uses_of(builder, step).get(arm.choice), builder.constant(1.0), builder.constant(0.0)
-    if use is None:
-        return builder.build([zero])
-    if arm.inside is None:
-        holds = node.args[0] if arm.truth else builder.add("not", node.args[0])
-    else:
-        loop = node.payload.loop
-        given = node.args[0], [*node.args[1 : loop.states + 1], zero], node.args[loop.states + 1 :]
-        holds = builder.add("ne", builder.loop(*given, _noting(loop, arm.inside))[loop.states], zero)
-    return builder.build([builder.add("select", builder.add("and", use, holds), one, zero)])

@@ -15,7 +15,7 @@ from nbad import config
 from nbad.derivatives.equalities import equal_arms, line_of, takers
 from nbad.errors import NbadError, fitting
 from nbad.graphs.failures import fails_at
-from nbad.graphs.interpreter import evaluate_all
+from nbad.graphs.interpreter import evaluate, evaluate_all
 from nbad.lines import user_frame
 
 AT_ONCE = 4096  # elements whose values are held
@@ -84,25 +84,17 @@ def equalities(program, operands, wrt):
     if not arms:
         return ()
     slots = [np.broadcast_to(slot, operands.shape) for slot in _slots(program, operands)]
+    sources, graph = [line_of(program.graph, arm) or "a formula" for arm in arms], takers(program.graph, arms)
     found: dict[str, Equality] = {}
     for start in range(0, math.prod(operands.shape), AT_ONCE):
-        values = evaluate_all(program.graph, *(slot.flat[start : start + AT_ONCE] for slot in slots))
-        for source, taken in _by_line(program.graph, arms, values).items():
-            where = np.flatnonzero(taken)
+        taken = evaluate(graph, *(slot.flat[start : start + AT_ONCE] for slot in slots))
+        for source in dict.fromkeys(sources):
+            where = np.flatnonzero(sum(each for each, line in zip(taken, sources, strict=True) if line == source))
             if len(where):
                 first = tuple(map(int, np.unravel_index(start + where[0], operands.shape)))
                 before = found.get(source, Equality(source, 0, first))
                 found[source] = before._replace(elements=before.elements + len(where))
     return tuple(found.values())
-
-
-def _by_line(graph, arms, values):
-    """Which elements take an arm of each line."""
-    lines: dict[str, np.ndarray] = {}
-    for arm in arms:
-        source = line_of(graph, arm) or "a formula"
-        lines[source] = np.logical_or(lines.get(source, False), takers(graph, arm, values))
-    return lines
 
 
 def warn_of_equalities(program, operands, wrt):

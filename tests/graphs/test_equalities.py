@@ -75,6 +75,7 @@ TAKEN = [
     (lambda a, b: a if not (a != b or b < 0) else a * b, [0.0, 1.0, -1.0], [(1, (1,))]),
     (lambda a, b: 1.0 if a in (1.0, 3.0) else a, [3.0, 1.0], [(2, (0,))]),
     (lambda a, b: (1.0 if a == 0 else math.sin(a) / a) if b > 5 else a, [0.0], []),  # not where that arm is not used
+    (lambda a, b: a * b if b > 5 and (a if a == b else a * b) > 0 else a, [1.0], []),  # nor where an `and` is decided before it
     (lambda a, b: a if (a == b or b > 0) else a * b, [1.0], []),  # not where it need not be equal
     (lambda a, b: a if round(a) == 1 else a * b, [1.0], []),  # codes are flat
     (lambda a, b: a if a >= b else a * b, [1.0], []),
