@@ -360,7 +360,7 @@ MEANINGS = {
 } | {
     "numpy.broadcast_arrays": means(_broadcast_arrays, each=()),
     "numpy.block": means(_block, each=()),
-    "numpy.cross": means(reshaping(_cross), each=()),
+    **dict.fromkeys(("numpy.cross", "numpy.linalg.cross"), means(reshaping(_cross), each=())),
     "numpy.array": means(_array, each=()),
     "numpy.copy": means(_copy, each=()),
     "numpy.asarray": means(_asarray, each=()),

@@ -74,6 +74,13 @@ def _trapezoid(trace: "Trace", y: Any, x: Any = None, dx: Any = 1.0, axis: int =
     return trace.call(np.sum, (arrays.wrap(trace, parts),), {"axis": -1})
 
 
+def _vecdot(trace: "Trace", x1: Any, x2: Any, *, axis: int = -1) -> Any:
+    x, y = arrays.items(trace, x1), arrays.items(trace, x2)
+    if x.shape[axis] != y.shape[axis]:
+        raise trace.refusal(f"multiplies vectors of lengths {x.shape[axis]} and {y.shape[axis]}", "np.vecdot(x[:3], y)")
+    return trace.call(np.sum, (arrays.wrap(trace, x * y),), {"axis": axis})
+
+
 def _einsum(trace: "Trace", subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
     """Loops over the letters of the result, and inside over the others in the order in which they appear."""
     parts = [arrays.items(trace, operand) for operand in operands]
@@ -295,6 +302,7 @@ MEANINGS = {
     "numpy.vdot": _product(np.vdot),
     "numpy.matmul": _product(np.matmul),
     "numpy.trapezoid": means(_trapezoid, each=()),
+    **dict.fromkeys(("numpy.vecdot", "numpy.linalg.vecdot"), means(_vecdot, each=())),
     "numpy.einsum": means(_einsum, each=()),
     "scipy.special.logsumexp": means(_logsumexp, each=()),
     "scipy.special.softmax": means(_softmax, each=()),

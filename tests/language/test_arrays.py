@@ -117,6 +117,7 @@ a.clip(min=0.1); a.clip(max=0.3); m.clip(min=s, max=1.0); np.var(a, ddof=1); m.s
 np.diff(a, prepend=s); np.diff(m, append=0.0); np.ediff1d(a); m.trace(-1); np.trace(q); m.T.cumprod(0); np.trapezoid(m, a)
 np.zeros((0, 3)) @ m + s; np.dot(np.zeros((2, 0)), np.zeros((0, 3))) + a; np.inner(a[:0], b[:0]) + s; np.vdot(m, n)
 np.sum(a, initial=s); m.sum(0, initial=2.0, keepdims=True); np.max(a, initial=0.1); a.min(initial=s)
+np.vecdot(a, b); np.vecdot(m, a); np.linalg.vecdot(m, TABLE, axis=-1); np.vecdot(m, n, axis=0); np.linalg.cross(a, b)
 """
 
 
@@ -526,6 +527,9 @@ def test_shapes_that_do_not_fit():
     def multiplied(a, v):
         return a @ v
 
+    def shorter(a):
+        return np.vecdot(a[:1], a)
+
     def ragged(a, v):
         return np.array([a, v])
 
@@ -540,6 +544,7 @@ def test_shapes_that_do_not_fit():
 
     expect(added, "combines arrays of shapes (3,) and (4,), which do not broadcast", "fix: x[:, None] * y")
     expect(multiplied, "multiplies vectors of lengths 3 and 4", "fix: x[:3] @ y")
+    expect(shorter, "multiplies vectors of lengths 1 and 3", "fix: np.vecdot(x[:3], y)")
     expect(ragged, "makes an array of parts of different shapes", "fix: np.array([[a, b], [c, d]])")
     expect(summed, "calls `numpy.einsum` with 'ij,j->i', where j is 3 and 4 long", "")
     expect(letters, "calls `numpy.einsum` with 'i,j->i' on shapes (3, 3), (3,)", "fix: np.einsum('ij,j->i', a, b)")
