@@ -46,11 +46,7 @@ def reshaping(function: Callable[..., Any]) -> Callable[..., Any]:
     """NumPy's own function on an array of objects, of which it moves or combines the items."""
 
     def act(trace: "Trace", x: Any, *places: Any, **options: Any) -> Any:
-        if options.get("out") is not None or options.get("dtype") is not None:
-            name = "dtype" if options.get("out") is None else "out"
-            raise trace.refusal(
-                f"passes `{name}=` to `numpy.{function.__name__}`", f"y = np.{function.__name__}(...)  # without it"
-            )
+        _check_options(trace, function, options if function is not np.take or len(places) < 3 else {"out": x})
         options = {name: _objects(trace, value) for name, value in options.items()}
         given = arrays.items(trace, x)
         result = function(given, *(_objects(trace, place) for place in places), **options)
@@ -64,6 +60,13 @@ def reshaping(function: Callable[..., Any]) -> Callable[..., Any]:
     return act
 
 
+def _check_options(trace: "Trace", function: Callable[..., Any], options: dict[str, Any]) -> None:
+    """Refuse options by which NumPy itself would write to arrays, or ask for numbers."""
+    name = next((name for name in ("out", "dtype") if options.get(name) is not None), None)
+    if name is not None:
+        raise trace.refusal(f"passes `{name}=` to `numpy.{function.__name__}`", f"y = np.{function.__name__}(...)  # without it")
+
+
 def _objects(trace: "Trace", value: Any) -> Any:
     """Operands as arrays of objects, places and axes as they are."""
     if not (isinstance(value, arrays.TracedArray) or trace.holds_traced(value)):
@@ -75,7 +78,12 @@ def _objects(trace: "Trace", value: Any) -> Any:
 
 def _joining(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same for a function of several arrays, each of its own shape."""
-    return lambda trace, parts, *places, **options: _wrapped(trace, function(_parts(trace, parts), *places, **options))
+
+    def act(trace: "Trace", parts: Any, *places: Any, **options: Any) -> Any:
+        _check_options(trace, function, options)
+        return _wrapped(trace, function(_parts(trace, parts), *places, **options))
+
+    return act
 
 
 def _cross(a: Any, b: Any, *axes: Any, **options: Any) -> Any:
@@ -152,10 +160,6 @@ def _as_whole(trace: "Trace", value: Any) -> Any:
 
 def _asarray(trace: "Trace", value: Any, dtype: Any = None, order: Any = "K", *, copy: Any = None) -> Any:
     return _array(trace, value, dtype, order=order, copy=copy)
-
-
-def _copy(trace: "Trace", value: Any, order: Any = "K", subok: bool = False) -> Any:
-    return _array(trace, value, order=order)
 
 
 def _empty(trace: "Trace", shape: Any, dtype: Any = float, order: Any = "C") -> Any:
@@ -239,12 +243,7 @@ def _copyto(trace: "Trace", dst: Any, src: Any, casting: str = "same_kind", wher
 
 
 def _result_type(trace: "Trace", *values: Any) -> np.dtype:
-    kinds = [np.dtype(bool if trace.is_condition(v) else float) if trace.is_traced(v) else _dtype_or(v) for v in values]
-    return np.result_type(*kinds)
-
-
-def _dtype_or(value: Any) -> Any:
-    return value.dtype if isinstance(value, arrays.TracedArray) else value
+    return np.result_type(*(v.dtype if trace.is_traced(v) or isinstance(v, arrays.TracedArray) else v for v in values))
 
 
 # reducing
@@ -362,7 +361,7 @@ MEANINGS = {
     "numpy.block": means(_block, each=()),
     **dict.fromkeys(("numpy.cross", "numpy.linalg.cross"), means(reshaping(_cross), each=())),
     "numpy.array": means(_array, each=()),
-    "numpy.copy": means(_copy, each=()),
+    "numpy.copy": means(lambda trace, a, order="K", subok=False: _array(trace, a, order=order), each=()),
     "numpy.asarray": means(_asarray, each=()),
     "numpy.asanyarray": means(_asarray, each=()),
     "numpy.meshgrid": means(_meshgrid, each=()),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # methods that compute: each goes where NumPy's function of its name goes, to the trace
 _TO_FUNCTIONS = (
-    "all any argmax argmin argpartition argsort choose clip compress conj conjugate cumprod cumsum dot max mean min nonzero prod "
+    "all any argmax argmin argpartition argsort choose clip compress cumprod cumsum dot max mean min nonzero prod "
     "round searchsorted std sum trace var"
 ).split()
 # these give its bytes
@@ -69,6 +69,7 @@ class TracedArray(np.ndarray):
 
     # as of all real arrays the array itself; NumPy 2.5 asks its items, which are objects
     real = property(lambda self: self, lambda self, value: self.__setitem__(..., value))
+    conj = conjugate = lambda self: self
 
     @property  # type: ignore[misc]
     def imag(self) -> Any:

@@ -137,6 +137,9 @@ def _takes(act: Callable[..., Any], name: str) -> bool:
 
 def call_plain(trace: "Trace", function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call a library function on plain values; an array of floats that it returns can be filled with traced values."""
+    ufunc: Any = getattr(function, "__self__", None)
+    if isinstance(ufunc, np.ufunc) and ufunc.at == function and holds(args, arrays.TracedArray):
+        arrays.apply_ufunc(trace, ufunc, "at", args, kwargs)  # NumPy's own would write to what is read-only
     passed = (*args, *kwargs.values())
     given = [arrays.plain(value) for value in passed]
     result = function(*given[: len(args)], **dict(zip(kwargs, given[len(args) :], strict=True)))

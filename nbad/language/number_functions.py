@@ -271,6 +271,7 @@ def _log(trace: "Trace", x: Any, *base: Any) -> Any:
 
 def _clip(trace: "Trace", x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     """By either pair of names: that of the function, or of the method."""
+    x = x.copy() if isinstance(x, np.ndarray) else x  # which it is without bounds, too
     for function, bound in ((np.maximum, a_min if min is None else min), (np.minimum, a_max if max is None else max)):
         x = x if bound is None else trace.call(function, (x, bound), {})
     return x

@@ -294,12 +294,37 @@ def test_diagonals_are_filled_by_numbers_and_by_lists():
     check(kernel)
 
 
-@pytest.mark.parametrize("call", ["np.take(a, [0, 1, 2], out=b)", "a.cumsum(out=b)", "np.cumsum(a, dtype=float)"])
+OPTIONS = """
+np.take(a, [0, 1, 2], out=b); np.take(a, [0], None, b); a.cumsum(out=b); np.cumsum(a, dtype=float)
+np.concatenate([a, a], out=b); np.stack([a, a], out=b)
+"""
+
+
+@pytest.mark.parametrize("call", re.split("; |\n", OPTIONS.strip()))
 def test_options_that_would_write_past_the_trace(call):
     kernel = eval(f"lambda a: [b := a.copy(), {call}, b][2]", NAMES)
-    name, function = re.search(r"(\w+)=", call)[1], re.search(r"\.(\w+)\(", call)[1]
+    name, function = (re.search(r"(\w+)=", call) or [0, "out"])[1], re.search(r"\.(\w+)\(", call)[1]
     with pytest.raises(TraceError, match=f"passes `{name}=` to `numpy.{function}`"):
         traced(kernel)
+
+
+def test_ufuncs_write_to_no_array_that_is_plain_so_far():
+    def kernel(s):
+        z = np.zeros(3)
+        np.add.at(z, [0, 0], 1.0)
+        return z + s
+
+    expect(kernel, "calls `add.at` on a traced value", "fix: for k, value in zip(places, y)", "np.add.at(z")
+
+
+def test_what_is_the_same_array():
+    def kernel(m, s):
+        a, b = m.copy(), m.copy()
+        a.conj()[0, 0] = a.conjugate()[1, 1] = s  # of itself
+        np.clip(b, None, None)[0, 0] = s  # of a copy
+        return a, b
+
+    check(kernel)
 
 
 def test_arrays_say_that_they_are_numpys():
