@@ -117,8 +117,8 @@ def _array(
     wanted = _dtype_of(trace, value) if dtype is None else np.dtype(dtype)
     if wanted not in (float, object):
         return _of_dtype(trace, value, wanted, order, ndmin)
-    is_array = isinstance(value, arrays.TracedArray) and value.ndim >= ndmin and value.dtype == float
-    if not copy and is_array and (order not in ("C", "F") or value.flags[f"{order}_CONTIGUOUS"]):
+    is_kept = not copy and isinstance(value, arrays.TracedArray) and value.ndim >= ndmin and value.dtype == float
+    if is_kept and (order not in ("C", "F") or value.flags[f"{order}_CONTIGUOUS"]):
         return value
     if not copy and trace.is_traced(value) and not trace.is_whole(value):  # for NumPy it is what it is given, if that is an array
         return arrays.of_number(trace, value, arrays.items(trace, value).reshape((1,) * ndmin))
@@ -261,8 +261,10 @@ def reduce_axes(trace: "Trace", x: Any, axis: Any, keepdims: bool, fold: Callabl
     moved = np.moveaxis(array, axes, range(first, array.ndim))
     kept, folded = moved.shape[:first], moved.shape[first:]
     values = [fold(list(row)) for row in moved.reshape(math.prod(kept), math.prod(folded))]
-    first_items: tuple[Any, ...] = (..., *(0,) * len(axes))
-    result = arrays.like(moved[first_items], values) if math.prod(folded) else arrays.filled(values, kept)
+    result = arrays.filled(values, kept)
+    if len(kept) > 1 and math.prod(folded):  # in NumPy's memory order
+        first_items: tuple[Any, ...] = (..., *(0,) * len(axes))
+        result = arrays.like(moved[first_items], values)
     return arrays.wrap(trace, np.expand_dims(result, axes) if keepdims else result)
 
 

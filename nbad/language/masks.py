@@ -340,6 +340,9 @@ def into(trace: "Trace", function: Callable[..., Any], args: tuple[Any, ...], op
     result = trace.call(function, args, options)
     if where is True and target is None:
         return result
+    if where is True and isinstance(target, TracedArray):
+        (target[...],) = alike(trace, target, arrays.items(trace, result))
+        return target
     conditions = conditions_of(trace, where)
     if isinstance(target, Tracer):
         return _rewritten(trace, target, conditions.item(), arrays.bare(result))

@@ -102,16 +102,16 @@ def _placed(args: tuple[Any, ...], places: list[int], values: tuple[Any, ...]) -
 
 def _check_call(trace: "Trace", function: LibraryFunction, args: tuple[Any, ...], options: dict[str, Any]) -> None:
     """Refuse a call with the wrong number of operands, or with options that mean nothing here."""
-    act, arity, path = function.meaning.act, function.meaning.arity, function.path
+    (act, arity, *_), path, shown = function.meaning, function.path, _signature(function.meaning.act)
     for name in options:
-        if not _takes(act, name):
+        if name not in shown.parameters and not any(p.kind is p.VAR_KEYWORD for p in shown.parameters.values()):
             raise trace.refusal(f"passes `{name}=` to `{path}`", _example(function))
     if arity is not None and arity != len(args):
         fix = refusals.LIBRARY.get(path, _example(function))
         raise trace.refusal(f"calls `{path}` with {plural(len(args), 'argument')}", fix, expected=f"{arity}")
     if arity is None:
         try:
-            inspect.signature(act).bind(trace, *args, **options)
+            shown.bind(trace, *args, **options)
         except TypeError as error:
             what = f"calls `{path}` in a way that nbad does not know"
             raise trace.refusal(what, _example(function), expected=str(error)) from None
@@ -120,19 +120,15 @@ def _check_call(trace: "Trace", function: LibraryFunction, args: tuple[Any, ...]
 def _example(function: LibraryFunction) -> str:
     """A call that nbad knows."""
     if function.meaning.arity is None:
-        _, *parameters = inspect.signature(function.meaning.act).parameters.values()
+        _, *parameters = _signature(function.meaning.act).parameters.values()
         operands = [str(p.replace(annotation=p.empty)) for p in parameters]  # as users write it
     else:
         operands = ["x", "y", "z"][: function.meaning.arity]
     return f"{function.path.removeprefix('builtins.')}({', '.join(operands)})"
 
 
-# it is asked at every call with options
-@functools.cache
-def _takes(act: Callable[..., Any], name: str) -> bool:
-    """Whether `act` has an operand that may be passed by this keyword."""
-    specification = inspect.getfullargspec(act)
-    return bool(specification.varkw) or name in (*specification.args, *specification.kwonlyargs)
+# asked at every call; some functions are made for one call
+_signature = functools.lru_cache(maxsize=1024)(inspect.signature)
 
 
 def call_plain(trace: "Trace", function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

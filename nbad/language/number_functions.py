@@ -271,10 +271,11 @@ def _log(trace: "Trace", x: Any, *base: Any) -> Any:
 
 def _clip(trace: "Trace", x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     """By either pair of names: that of the function, or of the method."""
-    x = x.copy() if isinstance(x, np.ndarray) else x  # which it is without bounds, too
-    for function, bound in ((np.maximum, a_min if min is None else min), (np.minimum, a_max if max is None else max)):
-        x = x if bound is None else trace.call(function, (x, bound), {})
-    return x
+    low, high = a_min if min is None else min, a_max if max is None else max
+    if low is high is None:
+        return trace.call(np.copy, (x,), {})
+    x = x if low is None else trace.call(np.maximum, (x, low), {})
+    return x if high is None else trace.call(np.minimum, (x, high), {})
 
 
 MEANINGS = {
