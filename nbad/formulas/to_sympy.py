@@ -149,7 +149,6 @@ EXPRESSIONS = {
     "and": "And(x, y)",
     "or": "Or(x, y)",
     "not": "Not(x)",
-    "select": "Piecewise((x, c), (y, True))",
 }
 
 

@@ -3,7 +3,9 @@
 Derivatives by the order are not known. Those by the operand lead from order to order, so that no derivative ends.
 """
 
-from nbad.operations.row import PAIR, UNKNOWN, composite, of_scipy, special
+from typing import Any
+
+from nbad.operations.row import PAIR, UNKNOWN, Operation, composite, of_scipy, special
 from nbad.operations.series import i0e_slope, i1e_slope
 
 ANYWHERE = ((-2.5,), (0.3,), (1.9,), (6.0,))
@@ -15,6 +17,14 @@ SCALES = ((-20.0,), (-0.4,), (0.7,), (25.0,))
 # the n-th derivative of `i0e` to the right of 0; SymPy and mpmath read it
 SCALED = "(-2)**n*gamma(n + 1/2)/sqrt(pi)/gamma(n + 1)*hyper([n + 1/2], [n + 1], -2*Abs(x))"
 NEXT = "(-2)**(n + 1)*gamma(n + 3/2)/sqrt(pi)/gamma(n + 2)*hyper([n + 3/2], [n + 2], -2*Abs(x))"
+
+
+def _of_order(name: str, own: str, *others: str, far: float = 20.0, kink: str = f"{BY_ORDER}; {ZEROS}") -> Operation:
+    """One whose order is an operand."""
+    names, domain = special(own, *others), ((1.0, 10.0), (1e-3, far))
+    more: dict[str, Any] = dict(own=own, spellings=names, operands=PAIR, samples=ORDERS, domain=domain, kink=kink)
+    return of_scipy(name, f"{name}(x, y)", UNKNOWN[0], None, **more)
+
 
 BESSEL = (
     of_scipy("j0", "besselj(0, x)", "-j1(x)", samples=ANYWHERE, kink=ZEROS),
@@ -35,20 +45,8 @@ BESSEL = (
         "i1e_slope", f"sign(x)**(n + 1)*({SCALED} + {NEXT})", i1e_slope, "i1e_slope(n + 1, x)", payload=2,
         samples=SCALES, cost=400.0
     ),
-    of_scipy(
-        "besselj", "besselj(x, y)", UNKNOWN[0], None, own="jv", spellings=special("jv", "jn"), operands=PAIR, samples=ORDERS,
-        domain=((1.0, 10.0), (1e-3, 20.0)), kink=f"{BY_ORDER}; {ZEROS}"
-    ),
-    of_scipy(
-        "bessely", "bessely(x, y)", UNKNOWN[0], None, own="yv", spellings=special("yv"), operands=PAIR, samples=ORDERS,
-        domain=((1.0, 10.0), (1e-3, 20.0)), kink=f"{BY_ORDER}; {ZEROS}"
-    ),
-    of_scipy(
-        "besseli", "besseli(x, y)", UNKNOWN[0], None, own="iv", spellings=special("iv"), operands=PAIR, samples=ORDERS,
-        domain=((1.0, 10.0), (1e-3, 600.0)), kink=BY_ORDER
-    ),
-    of_scipy(
-        "besselk", "besselk(x, y)", UNKNOWN[0], None, own="kv", spellings=special("kv"), operands=PAIR, samples=ORDERS,
-        domain=((1.0, 10.0), (1e-3, 600.0)), kink=BY_ORDER
-    ),
+    _of_order("besselj", "jv", "jn"),
+    _of_order("bessely", "yv"),
+    _of_order("besseli", "iv", far=600.0, kink=BY_ORDER),
+    _of_order("besselk", "kv", far=600.0, kink=BY_ORDER),
 )  # fmt: skip
