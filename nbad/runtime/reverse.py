@@ -237,8 +237,10 @@ class ReverseSweeps:
         layout = *[(a.strides, a.dtype) for a in seeds], *[a.strides for a in (rows, *temporaries)]
         for at_once, part in self._passes([rows, *seeds], results, n_seeds, accumulate):
             group = Group(at_once, batched, accumulate)
-            build = functools.partial(self._build, rows, steps, seeds, results, temporaries, group)
-            launch = self._launches((group, layout), build)
+            key = group, layout
+            launch = self._launches.known.get(key) or self._launches(
+                key, functools.partial(self._build, rows, steps, seeds, results, temporaries, group)
+            )
             given = arrays if part == whole else [part_of(a, 0, part) for a in arrays]
             launch([rows, *given], (part.stop - part.start) // at_once)
         if self._has_sums:
