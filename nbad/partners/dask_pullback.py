@@ -353,9 +353,11 @@ def _added(order, parts):
     if isinstance(order, int):
         return [np.asarray(part, np.float64) for part in parts[order]]
     left, right = (_added(side, parts) for side in order)
-    return [a + b for a, b in zip(left, right, strict=True)]
+    with np.errstate(all="ignore"):  # as in a sweep: infinities and overflow are values
+        return [a + b for a, b in zip(left, right, strict=True)]
 
 
 def _finished(totals, k, lead, missing, dtype):
     """A sum in the argument's shape and dtype."""
-    return totals[k][(slice(None),) * lead + (0,) * missing].astype(dtype)
+    with np.errstate(all="ignore"):
+        return totals[k][(slice(None),) * lead + (0,) * missing].astype(dtype)

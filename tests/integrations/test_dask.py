@@ -106,6 +106,16 @@ def test_a_tree_of_any_number_of_chunks_adds_each_once(count):
         assert len(tasks) <= max(1, count // 4)
 
 
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+def test_sums_of_chunks_that_leave_the_range_are_values(dtype):
+    """Without a warning, as on one machine."""
+    scale = nbad.kernel(lambda x, k: x * k)
+    x, k = np.full(300, np.finfo(dtype).max / 150, dtype), np.array(2.0, dtype)
+    _, pullback = lazy.vjp(scale, da.from_array(x, chunks=100), k)
+    for seed, expected in ((np.ones(300), np.inf), (np.where(np.arange(300) < 100, np.inf, -np.inf), np.nan)):
+        np.testing.assert_array_equal(pullback(da.from_array(seed.astype(dtype), chunks=100))[1].compute(), expected)
+
+
 def test_vector_arguments(rng, ends):
     r, s = rng.normal(size=(1000, 3)), rng.normal(size=1000)
     pair_bar, square_bar = rng.normal(size=(1000, 2)), rng.normal(size=1000)
