@@ -249,11 +249,12 @@ def indexable(value: Any, code: str) -> str:
 
     Examples
     --------
-    >>> indexable(np.ones(2), "x")
-    'x'
+    >>> indexable(np.ones(2), "x"), indexable([1.0, 1.0], "x")
+    ('x', 'np.asarray(x)')
     """
-    is_array = part_of(value) is None or _row(type(value), {"dask.array": ""}) is not None
-    return code if is_array else line_for(value, value, code)
+    if part_of(value) is None:
+        return code if hasattr(value, "ndim") else f"np.asarray({code})"
+    return code if _row(type(value), {"dask.array": ""}) is not None else line_for(value, value, code)
 
 
 def conversion(value: Any, name: str, code: str | None) -> str:

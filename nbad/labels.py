@@ -60,7 +60,9 @@ def aligning(named: dict[str, Any]) -> str | None:
     double = next((name for name, index in indices.items() if not index.is_unique), None)
     if double is not None:
         return without_doubles(double)
-    return of_one_kind(named) or next(filter(None, itertools.starmap(_fitting, itertools.combinations(named.items(), 2))), None)
+    lines = filter(None, itertools.starmap(_fitting, itertools.combinations(named.items(), 2)))
+    single = (f"{name}.item()  # a number, for all" for name, value in named.items() if has_labels(value) and value.size == 1)
+    return of_one_kind(named) or next(lines, None) or next(single, None)
 
 
 def levels_in(index: Any) -> int:

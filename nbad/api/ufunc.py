@@ -305,11 +305,18 @@ def _refuse_shapes(program: "Program", named: dict[str, Any]) -> None:
     tied = sum(labels.has_labels(value) or hasattr(value, "dims") for value in named.values())
     codes = {name: foreign.indexable(value, name) for name, value in named.items()}
     names = sorted(named, key=lambda name: codes[name] == name)  # new axes are for those that are given up
-    shapes = [shape if type(shape := getattr(named[name], "shape", ())) is tuple else () for name in names]
+    shapes = [_shape(named[name]) for name in names]
     if tied < 2 and not any(program.cores) and all(isinstance(n, int) for shape in shapes for n in shape):
         with IMPORTS:
             from nbad.runtime.operands import common_shape
         common_shape(program.call, [codes[name] for name in names], shapes)
+
+
+def _shape(value: Any) -> Any:
+    """The shape of an array or a flat list; none where there is no other one."""
+    if isinstance(value, list | tuple) and not any(isinstance(each, list | tuple) for each in value):
+        return (len(value),)
+    return shape if type(shape := getattr(value, "shape", ())) is tuple else ()
 
 
 def _options(stand_in: StandIn, value: Any, values: tuple[Any, ...]) -> dict[str, Any]:

@@ -197,6 +197,8 @@ def _as_series(name, value, series):
     """The line that makes a Series of what is none: with the labels of another argument that has as many."""
     if hasattr(value, "compute") and hasattr(value, "index"):
         return f"{name}.compute()"
+    if foreign.axes_of(value) > 1:
+        return f"pd.Series(np.ravel({name}))"
     like = next((other for other, x in series.items() if len(x) == len(value)), None)
     return f"pd.Series({name}, {like}.index)" if like else f"pd.Series({name})"
 

@@ -83,11 +83,13 @@ class Labelled:
         taken = {d for x in self.values if isinstance(x, xr.DataArray) for d in (*x.dims, *x.coords)} & set(new)
         if taken:
             name = sorted(map(str, taken))[0]
+            named = zip(self.bound.names, self.values, strict=True)
+            argument = next(a for a, x in named if isinstance(x, xr.DataArray) and name in map(str, (*x.dims, *x.coords)))
             raise ArgumentValueError(
                 f"`nbad.integrations.xarray.{self._verb}` of `{name_in_code(self.bound.f)}`: arguments have a dimension {name!r}",
                 got=name,
                 expected=f"other names than {', '.join(map(repr, new))}, which are those of the result",
-                fix=f"x.rename({{{name!r}: {f'{name}_'!r}}})",
+                fix=f"{argument}.rename({{{name!r}: {f'{name}_'!r}}})",
             )
         return new
 

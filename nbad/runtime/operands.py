@@ -260,7 +260,7 @@ def _layout(program, values, arrays):
     _check_cores(program, views, picks)
     _check_differentiated(program, arrays)
     batches = [batch(v.shape, len(core)) for v, core in zip(views, program.cores, strict=True)]
-    shape = common_shape(program.call, program.names, batches)
+    shape = common_shape(program.call, program.names, batches, values)
     leaf_shapes = tuple((*shape, *core) for core in program.leaves)
     is_plain = not any(picks) and not any(type(v) in NUMBERS for v in values)
     is_small = not any(picks) and math.prod(shape) * dtype.itemsize <= STREAM_ABOVE
@@ -349,8 +349,8 @@ def _dots(core):
     return "(..., " + ", ".join(map(str, core)) + ")"
 
 
-def common_shape(call, names, shapes):
-    """The shape that arrays of these names, or of this code, broadcast to."""
+def common_shape(call, names, shapes, values=()):
+    """The shape that arrays of these names, or of this code, broadcast to; `values` tell how code spells these as arrays."""
     first = shapes[0] if shapes else ()
     if all(shape == first for shape in shapes):
         return first
@@ -361,7 +361,7 @@ def common_shape(call, names, shapes):
             f"{call}: the arguments do not broadcast",
             got=listing,
             expected="shapes that NumPy broadcasts to one",
-            fix=_fix(call, names, shapes),
+            fix=_fix(call, [foreign.indexable(*each) for each in zip(values, names, strict=True)] if values else names, shapes),
         )
     return common
 
