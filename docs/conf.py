@@ -17,7 +17,6 @@ exclude_patterns = ["_build", "making"]
 
 default_role = "code"  # docstrings write `x` for code
 autodoc_typehints = "none"  # docstrings tell the types in words
-autodoc_class_signature = "separated"  # what makes them is no business of users
 autodoc_member_order = "bysource"
 myst_heading_anchors = 3
 

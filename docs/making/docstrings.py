@@ -21,6 +21,12 @@ def read(app, what, name, obj, options, lines):
     lines[:] = str(NumpyDocstring(lines, CONFIG, app, kind, name, obj, options)).splitlines()
 
 
+def signed(app, what, name, obj, options, signature, returned):
+    """Classes that users do not make, and so have no parameters in their docstrings, go without a signature."""
+    is_made_elsewhere = what in ("class", "exception") and "Parameters\n" not in (obj.__doc__ or "")
+    return ("", None) if is_made_elsewhere else (signature, returned)
+
+
 class Unimported(SphinxDirective):
     """A function whose module is not imported."""
 
@@ -42,5 +48,6 @@ class Unimported(SphinxDirective):
 def setup(app):
     """What Sphinx calls."""
     app.connect("autodoc-process-docstring", read)
+    app.connect("autodoc-process-signature", signed)
     app.add_directive("unimported", Unimported)
     return {"parallel_read_safe": True}

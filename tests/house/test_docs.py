@@ -60,6 +60,13 @@ def test_reference_has_every_public_name():
     assert {f"testing.{name}" for name in nbad.testing.__all__} <= described
 
 
+def test_reference_has_the_calls_of_what_partners_return():
+    text = (DOCS / "reference" / "partners.md").read_text(encoding="utf-8")
+    described = re.findall(r"^\.\. automodule:: nbad\.integrations\.(\w+)\n((?:   :.*\n)+)", text, re.MULTILINE)
+    assert {name for name, _ in described} == {"pandas", "xarray", "dask"}
+    assert all("   :special-members: __call__\n" in options for _, options in described)
+
+
 def test_special_points_are_those_of_the_primitive_table():
     section = (DOCS / "numerics" / "special_points.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`.*`) \| (.*) \|$", section, re.MULTILINE)
