@@ -43,11 +43,13 @@ def as_given(given, name, value, shape, spelling):
 
 def leaves_of(given, program, ct, shapes):
     """The leaves of a seed, refused where it has another structure than a value with leaves of these shapes."""
-    leaves = program.structure.leaves(ct)
-    is_flat = type(leaves) is tuple and len(leaves) == len(shapes)
-    found = ct if not is_flat else next((leaf for leaf in leaves if isinstance(leaf, tuple) or leaf is MISSING), None)
-    if is_flat and found is None:
-        return leaves
+    leaves, found = program.structure.leaves(ct), ct
+    if type(leaves) is tuple and len(leaves) == len(shapes):
+        for found in leaves:
+            if isinstance(found, tuple) or found is MISSING:
+                break
+        else:
+            return leaves
     is_one_of = isinstance(found, tuple) and found and not program.structure.is_tuple
     one = f"one array of shape {shapes[0]}, as `{program.name}` returns" if shapes else ""
     raise ArgumentValueError(
