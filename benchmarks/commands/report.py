@@ -4,21 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks.commands import (
-    busy,
-    cluster,
-    compiled,
-    exported,
-    indexed,
-    loops,
-    memory,
-    partners,
-    policies,
-    rivals,
-    targets,
-    usual,
-    wide,
-)
+from benchmarks.commands import beside, busy, cluster, compiled, exported, memory, policies, rivals, targets, usual, wide
 from benchmarks.commands import compile as compile_time
 from benchmarks.report.pages import insert, summary
 from benchmarks.report.results import Results
@@ -28,11 +14,11 @@ MARKDOWN = {  # by kind, which is the name of the section too
     "compile": compile_time.markdown,
     "compiled": compiled.markdown,
     "exported": exported.markdown,
-    "indexed": indexed.markdown,
-    "loops": loops.markdown,
+    "indexed": beside.markdown,
+    "loops": beside.markdown,
     "memory": memory.markdown,
     "busy": busy.markdown,
-    "partners": partners.markdown,
+    "partners": beside.markdown,
     "policies": policies.markdown,
     "rivals": rivals.markdown,
     "targets": targets.markdown,

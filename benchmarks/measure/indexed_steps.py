@@ -5,21 +5,16 @@ energies summed over elements that share nodes, their gradients, and the entries
 """
 
 import functools
-import math
-import sys
-import time
 
 import numpy as np
 
 from benchmarks.by_hand.nets import parallel, serial
 from benchmarks.cases.gallery import module_of
 from benchmarks.cases.nets import NETS, places
-from benchmarks.measure.contestants import begun
+from benchmarks.measure.contestants import Contestants
 from benchmarks.measure.process import serve
-from benchmarks.measure.worker import PAUSE, WARM
 
 OBSERVATIONS_OF_A_POINT, CAMERAS = 7, 1000
-_calls = {}
 
 
 def observations(n):
@@ -193,25 +188,10 @@ CONTESTANTS = {
 }
 
 
-def prepare(task, contestant, n, file=None):
-    """Run once, and put the results to a file; answers with seconds of the first call."""
-    _calls["call"], result, first = begun(CONTESTANTS[task][contestant], n)
-    if file is not None:
-        np.savez(file, *(summed(n, result) if contestant == "gathered" else result))
-    return {"first": first}
-
-
-def measure():
-    """Seconds of one call, the best of those in 10 ms: the first ones after a pause wake threads, and may wait for a core."""
-    time.sleep(PAUSE)
-    best, end = math.inf, time.perf_counter() + WARM
-    while True:
-        start = time.perf_counter()
-        if start > end:
-            return best
-        _calls["call"]()
-        best = min(best, time.perf_counter() - start)
+def parts(contestant, n, result):
+    """What is compared: cotangents of gathered arrays are to be summed yet."""
+    return summed(n, result) if contestant == "gathered" else result
 
 
 if __name__ == "__main__":
-    serve(sys.modules[__name__])
+    serve(Contestants(CONTESTANTS, parts))

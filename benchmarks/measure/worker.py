@@ -10,14 +10,11 @@ from benchmarks import peers
 from benchmarks.cases.reference import TOLERANCE, Reference
 from benchmarks.cases.task import Case, Task
 from benchmarks.measure import machine
+from benchmarks.measure.contestants import PAUSE, WARM
 from benchmarks.measure.process import serve
 
 SHORTEST = 1e-3  # seconds that one timing takes at least: a short call is repeated
 MOST = 20_000  # repetitions
-PAUSE = 0.02  # seconds: idle threads of the contestant before may spin for a while
-# Seconds that calls run untimed before, one at least: threads sleep, and may wait 6 ms for a core. After a pause a call of 1.2 ms
-# takes up to 1.6 times as long: where long ones had none before, one of 1.1 ms was compared with the second of a peer's of 0.9.
-WARM = 0.01
 
 clock = time.perf_counter
 

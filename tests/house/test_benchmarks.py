@@ -22,10 +22,11 @@ from benchmarks.cases.gallery import BROADCAST, FOLDER, subjects
 from benchmarks.cases.reference import Reference, WrongResultError
 from benchmarks.cases.task import SWEEPS, Case, Task, matrix
 from benchmarks.cases.workloads import workloads
-from benchmarks.commands import cluster, indexed, memory, policies, targets, usual, wide
+from benchmarks.commands import beside, cluster, memory, policies, targets, usual, wide
 from benchmarks.commands import compile as compile_time
 from benchmarks.commands.report import MARKDOWN
 from benchmarks.measure import indexed_steps, wide_steps
+from benchmarks.measure.contestants import Contestants
 from benchmarks.measure.process import ChildError
 from benchmarks.measure.schedule import start
 from benchmarks.report import heat, pages, tables
@@ -367,7 +368,8 @@ def test_wide_kernels_are_compared_by_their_best_times(tmp_path):
 
 
 def test_picked_arguments_are_compared_by_their_best_times(tmp_path):
-    row = indexed.Row("bundle, scatter", 100, "add.at", 5.0, 2, {"nbad": [2e-3, 1e-3], "add.at": [9e-3, 6e-3]})
+    times = {"nbad": [2e-3, 1e-3], "add.at": [9e-3, 6e-3]}
+    row = beside.Row("bundle, scatter", 100, 2, "add.at", "np.add.at", 5.0, {"nbad": 0.2, "add.at": 0.1}, times)
     assert row.cells[2:6] == [2, "5.00", "6.00", "met"]
     (tmp_path / "indexed.json").write_text(json.dumps({"kind": "indexed", "machine": {}, "rows": [vars(row)]}))
     assert "| bundle, scatter | 100 | 2 | 5.00 | 6.00 | met |" in MARKDOWN["indexed"](tmp_path / "indexed.json")
@@ -378,17 +380,18 @@ def test_picked_arguments_are_compared_by_their_best_times(tmp_path):
 def test_picked_arguments_run(task, tmp_path):
     one, *others = [who for who in indexed_steps.CONTESTANTS[task] if who not in ("segment_sum", "jax")]
     for who in (one, *others):
-        indexed_steps.prepare(task, who, 300, str(tmp_path / f"{who}.npz"))
-        assert indexed_steps.measure() > 0
+        found = Contestants(indexed_steps.CONTESTANTS, indexed_steps.parts)
+        assert found.begin(task, who, 300, str(tmp_path / f"{who}.npz")) > 0
+        assert found.measure() > 0
     for other in others:
-        indexed.compare(tmp_path / f"{one}.npz", tmp_path / f"{other}.npz")
+        beside.compare(tmp_path / f"{one}.npz", tmp_path / f"{other}.npz")
 
 
 def test_results_of_picked_arguments_that_differ_are_refused(tmp_path):
     np.savez(tmp_path / "one.npz", np.array([1.0, 2.0, 3.0]))
     np.savez(tmp_path / "other.npz", np.array([2.0, 1.0, 3.0]))
     with pytest.raises(AssertionError, match="Mismatched elements: 2 / 3"):
-        indexed.compare(tmp_path / "one.npz", tmp_path / "other.npz")
+        beside.compare(tmp_path / "one.npz", tmp_path / "other.npz")
 
 
 def test_no_two_elements_of_a_colour_share_a_node():

@@ -1,23 +1,19 @@
-"""One contestant of the command `partners` in a process of its own: `python -m benchmarks.measure.partner_steps`.
+"""One contestant of the command `partners` in a process of its own: `python -m benchmarks.measure.partners_steps`.
 
 Call and put prices by Black and Scholes, and the cotangents of all five arguments for one seed: forwards and backwards, as a
 partner differentiates its own functions, and a kernel of nbad's that became one of them.
 """
 
 import math
-import sys
-import time
 
 import numpy as np
 
 import nbad
 from benchmarks.cases.rebinding import rebound
-from benchmarks.measure import machine
-from benchmarks.measure.contestants import begun
+from benchmarks.measure.contestants import Contestants
 from benchmarks.measure.process import serve
 
 RANGES = ((80, 120), (80, 120), (0.1, 2.0), (0.01, 0.06), (0.1, 0.6))
-_calls = {}
 
 
 def call_put(s, k, t, r, sigma):
@@ -103,24 +99,5 @@ CONTESTANTS = {
 }
 
 
-def prepare(task, contestant, n):
-    """Run once; answers with seconds of the first call, and with a sample of the cotangents."""
-    _calls["call"], result, first = begun(CONTESTANTS[task][contestant], n)
-    return {"first": first, "sample": [np.asarray(part)[:12].tolist() for part in result]}
-
-
-def measure():
-    """Seconds of one call, the best of a few: the first after a pause wakes threads."""
-    time.sleep(0.02)
-    return min(map(_seconds, range(3)))
-
-
-def _seconds(_):
-    start = time.perf_counter()
-    _calls["call"]()
-    return time.perf_counter() - start
-
-
 if __name__ == "__main__":
-    machine.keep_to(nbad_threads())  # XLA has as many threads as there are cores
-    serve(sys.modules[__name__])
+    serve(Contestants(CONTESTANTS))

@@ -1,4 +1,4 @@
-"""One contestant of the command `loops` in a process of its own: `python -m benchmarks.measure.loop_steps`.
+"""One contestant of the command `loops` in a process of its own: `python -m benchmarks.measure.loops_steps`.
 
 Kepler's equation is a loop whose number of passes depends on the data, by Newton's steps. The integration is one of a fixed
 length: the Lotka-Volterra equations of two preys and two predators, 1,000 steps of Runge-Kutta, four
@@ -11,19 +11,16 @@ import math
 import platform
 import shutil
 import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measure.contestants import begun
+from benchmarks.measure.contestants import Contestants
 from benchmarks.measure.process import serve
 
 STEPS, STEP = 1000, 0.01
 HAND = Path(__file__).parents[1] / "by_hand" / "kepler.c"
-_calls = {}
 
 
 def anomaly(m, e):
@@ -146,13 +143,7 @@ CONTESTANTS = {
 }
 
 
-def prepare(task, contestant, n):
-    """Run once; answers with seconds of the first call, and with a sample of the results."""
-    _calls["call"], result, first = begun(CONTESTANTS[task][contestant], n)
-    return {"first": first, "sample": [np.ravel(part)[:12].tolist() for part in _parts(result)]}
-
-
-def _parts(result):
+def parts(contestant, n, result):
     """Values and blocks, the values of each element together."""
     if not isinstance(result, tuple):
         return [result]
@@ -160,13 +151,5 @@ def _parts(result):
     return [np.stack(values, axis=-1) if isinstance(values, tuple) else values, blocks]
 
 
-def measure():
-    """Seconds of one call."""
-    time.sleep(0.02)
-    start = time.perf_counter()
-    _calls["call"]()
-    return time.perf_counter() - start
-
-
 if __name__ == "__main__":
-    serve(sys.modules[__name__])
+    serve(Contestants(CONTESTANTS, parts))
