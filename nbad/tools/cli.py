@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         status = options.run(options)
-        sys.stdout.flush()
+        print(end="", flush=True)
     except NbadError as error:
         if config.shows_frames():
             traceback.print_exception(error)

@@ -365,6 +365,13 @@ def test_what_cannot_be_written_is_told_in_a_line(folder, capsys, monkeypatch):
     assert capsys.readouterr().err == "`nbad cache`: [Errno 28] No space left on device\n"
 
 
+def test_without_stdout_nothing_is_printed(folder, capsys, monkeypatch):
+    """As where a shell closes it, or under `pythonw`."""
+    monkeypatch.setattr(sys, "stdout", None)
+    assert cli.main(["cache", "info"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_modules_are_utf_8_on_every_terminal(write, monkeypatch):
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii"))
