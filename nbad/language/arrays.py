@@ -164,8 +164,10 @@ class TracedArray(np.ndarray):
         self[...] = value
 
 
-def _to_function(name: str) -> Callable[..., Any]:
-    def method(self: "TracedArray", *args: Any, **kwargs: Any) -> Any:
+def to_function(name: str) -> Callable[..., Any]:
+    """A method that computes what NumPy's function of its name does."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         return self._trace.call(getattr(np, name), (self, *args), kwargs)
 
     return method
@@ -191,7 +193,7 @@ def _of_memory(name: str) -> Callable[..., Any]:
     return method
 
 
-for _names, _make in ((_TO_FUNCTIONS, _to_function), (_IN_PLACE, _in_place), (_BYTES, _of_memory)):
+for _names, _make in ((_TO_FUNCTIONS, to_function), (_IN_PLACE, _in_place), (_BYTES, _of_memory)):
     for _name in _names:
         _method = _make(_name)
         _method.__name__ = _name

@@ -128,9 +128,9 @@ class _Shape:
     __bool__ = __len__ = __iter__ = __getitem__ = __add__ = __radd__ = __lt__ = __gt__ = __le__ = __ge__ = __array__ = _refuse
 
 
-def _operator(act: Callable[..., Any], is_reflected: bool = False) -> Callable[..., Any]:
-    def method(self: Masked, other: Any) -> Any:
-        return lifted(self._trace, act, (other, self) if is_reflected else (self, other), {})
+def _lifting(act: Callable[..., Any], is_reflected: bool = False) -> Callable[..., Any]:
+    def method(self: Masked, *others: Any, **options: Any) -> Any:
+        return lifted(self._trace, act, (*others, self) if is_reflected else (self, *others), options)
 
     return method
 
@@ -140,28 +140,19 @@ def _in_place(act: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _method(name: str) -> Callable[..., Any]:
-    def act(x: Any, *args: Any, **options: Any) -> Any:
-        return getattr(x, name)(*args, **options)
-
-    return lambda self, *args, **options: lifted(self._trace, act, (self, *args), options)
-
-
-def _unary(act: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda self: lifted(self._trace, act, (self,), {})
+    return _lifting(lambda x, *args, **options: getattr(x, name)(*args, **options))
 
 
 for _name in "add sub mul truediv floordiv mod pow and or xor".split():
     _act = getattr(operator, _name, None) or getattr(operator, f"{_name}_")
-    setattr(Masked, f"__{_name}__", _operator(_act))
-    setattr(Masked, f"__r{_name}__", _operator(_act, is_reflected=True))
+    setattr(Masked, f"__{_name}__", _lifting(_act))
+    setattr(Masked, f"__r{_name}__", _lifting(_act, is_reflected=True))
     setattr(Masked, f"__i{_name}__", _in_place(_act))
-for _name in "lt le gt ge eq ne".split():
-    setattr(Masked, f"__{_name}__", _operator(getattr(operator, _name)))
+for _name in "lt le gt ge eq ne neg pos abs".split():
+    setattr(Masked, f"__{_name}__", _lifting(getattr(operator, _name)))
 for _name in "astype clip copy round".split():
     setattr(Masked, _name, _method(_name))
-for _name in "neg pos abs".split():
-    setattr(Masked, f"__{_name}__", _unary(getattr(operator, _name)))
-setattr(Masked, "__invert__", _unary(np.invert))  # noqa: B010, as above; conditions may be plain
+setattr(Masked, "__invert__", _lifting(np.invert))  # noqa: B010, as above; conditions may be plain
 
 
 class Places(_Picked):

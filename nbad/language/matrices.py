@@ -130,7 +130,8 @@ def _sizes(trace: "Trace", text: str, inputs: list[str], parts: list[np.ndarray]
 def _norm(trace: "Trace", x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """The derivative of the Euclidean norm is 0 at the zero vector."""
     one_axis = arrays.items(trace, x).ndim == 1 or isinstance(axis, int)
-    folds = {1: _absolute_sum, 2: _root_of_squares, math.inf: _greatest_magnitude} if one_axis else {"fro": _root_of_squares}
+    of_vectors = {1: _of_sizes(operator.add), 2: _root_of_squares, math.inf: _of_sizes(np.maximum)}
+    folds: dict[Any, Callable[..., Any]] = of_vectors if one_axis else {"fro": _root_of_squares}
     fold = _root_of_squares if ord is None else folds.get(ord)
     if fold is None:
         raise trace.refusal(f"takes the norm of order {ord!r} of an array", "np.linalg.norm(x)")
@@ -142,12 +143,8 @@ def _root_of_squares(trace: "Trace", values: Sequence[Any]) -> Any:
     return trace.apply("norm_root", (squares,)) if trace.is_traced(squares) else np.sqrt(squares)
 
 
-def _absolute_sum(trace: "Trace", values: Sequence[Any]) -> Any:
-    return functools.reduce(operator.add, map(abs, values))
-
-
-def _greatest_magnitude(trace: "Trace", values: Sequence[Any]) -> Any:
-    return functools.reduce(np.maximum, map(abs, values))
+def _of_sizes(join: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda trace, values: functools.reduce(join, map(abs, values))
 
 
 # exponentials of many, less the greatest of them, so that none overflows

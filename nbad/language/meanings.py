@@ -102,7 +102,7 @@ def _placed(args: tuple[Any, ...], places: list[int], values: tuple[Any, ...]) -
 
 def _check_call(trace: "Trace", function: LibraryFunction, args: tuple[Any, ...], options: dict[str, Any]) -> None:
     """Refuse a call with the wrong number of operands, or with options that mean nothing here."""
-    (act, arity, *_), path, shown = function.meaning, function.path, _signature(function.meaning.act)
+    arity, path, shown = function.meaning.arity, function.path, _signature(function.meaning.act)
     for name in options:
         if name not in shown.parameters and not any(p.kind is p.VAR_KEYWORD for p in shown.parameters.values()):
             raise trace.refusal(f"passes `{name}=` to `{path}`", _example(function))

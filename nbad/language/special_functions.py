@@ -288,10 +288,6 @@ def _read(trace: "Trace", what: str, fix: str, make: Callable[..., Any], *operan
     return found
 
 
-def _bisplev(trace: "Trace", x: Any, y: Any, tck: Any, dx: int = 0, dy: int = 0) -> Any:
-    return _surface(trace, tck, x, y, dx, dy)
-
-
 def spline(value: Any) -> LibraryFunction | None:
     """What calling an object of `scipy.interpolate` means, or its method `ev`; None for all other values."""
     # of a user's object nothing is asked: it may answer anything
@@ -360,7 +356,7 @@ MEANINGS = {
     "scipy.stats.norm.logpdf": _of_normal(_log_density),
     "numpy.polyval": means(_polyval, each=(1,)),
     "scipy.interpolate.splev": means(_splev, each=(0,)),
-    "scipy.interpolate.bisplev": means(_bisplev, each=()),
+    "scipy.interpolate.bisplev": means(lambda trace, x, y, tck, dx=0, dy=0: _surface(trace, tck, x, y, dx, dy), each=()),
     **{path: _series(function) for path, function in SERIES.items()},
     **{path: _of_whole_order(path, apply) for path, apply in _OF_WHOLE_ORDER.items()},
 }

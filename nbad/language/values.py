@@ -266,13 +266,7 @@ class TracedReal(Tracer):
         """As an array of one item, as by `numpy.reshape`."""
         return self._trace.call(np.reshape, (self, shape[0] if len(shape) == 1 else shape), options)
 
-    def clip(self, *limits: Any, **options: Any) -> Any:
-        """As by `numpy.clip`."""
-        return self._trace.call(np.clip, (self, *limits), options)
-
-    def round(self, decimals: int = 0) -> Any:
-        """As by `numpy.round`."""
-        return self._trace.call(np.round, (self, decimals), {})
+    clip, round = map(arrays.to_function, ("clip", "round"))
 
     def is_integer(self) -> Any:
         """Whether it is a whole number."""
