@@ -262,7 +262,7 @@ def with_axes(trace: "Trace", value: Any, axes: int) -> Any:
 
 def dtype_of(trace: "Trace", array: np.ndarray) -> Any:
     """The dtype that an array has in the plain function: its traced items tell, for plain ones are floats or bools here."""
-    if array.size and _are_conditions(trace, array):
+    if array.size and are_conditions(trace, array):
         return np.dtype(bool)
     has_whole = False
     for value in array.flat:
@@ -374,14 +374,14 @@ def apply_ufunc(trace: "Trace", ufunc: np.ufunc, method: str, inputs: tuple[Any,
 
 def _of_conditions(trace: "Trace", ufunc: np.ufunc, inputs: tuple[Any, ...]) -> np.ufunc:
     """What NumPy does to bools where it is not what it does to numbers."""
-    if ufunc not in (np.add, np.subtract, np.negative) or not all(_are_conditions(trace, value) for value in inputs):
+    if ufunc not in (np.add, np.subtract, np.negative) or not all(are_conditions(trace, value) for value in inputs):
         return ufunc
     if ufunc is not np.add:
         raise trace.refusal("subtracts conditions, which NumPy refuses", "a ^ b, or ~a")
     return np.logical_or
 
 
-def _are_conditions(trace: "Trace", value: Any) -> bool:
+def are_conditions(trace: "Trace", value: Any) -> bool:
     values = value.flat if isinstance(value, np.ndarray) else (value,)
     return all(map(trace.is_condition, values))
 

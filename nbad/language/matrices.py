@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbad.graphs import elimination
-from nbad.language import arrays
+from nbad.language import arrays, masks
 from nbad.language.array_functions import reduce_axes, reshaping
 from nbad.language.lookup import ordered
 from nbad.language.meanings import Meaning, means
@@ -47,6 +47,8 @@ def _product(function: Callable[..., Any]) -> Meaning:
         if length == 0:  # there NumPy has whole numbers
             return np.float64(0.0) + function(np.zeros(x.shape), np.zeros(y.shape))
         result = (np.dot if function is np.vdot else function)(x, y)
+        if arrays.are_conditions(trace, x) and arrays.are_conditions(trace, y):  # which NumPy joins by `or`
+            result = masks.conditions_of(trace, result)
         return arrays.wrap(trace, result) if isinstance(result, np.ndarray) else result
 
     return means(act, each=())

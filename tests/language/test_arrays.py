@@ -116,6 +116,7 @@ divmod(a, b); divmod(a, s); np.divmod(m, 0.3); np.modf(m); np.modf(s); a.astype(
 a.clip(min=0.1); a.clip(max=0.3); m.clip(min=s, max=1.0); np.var(a, ddof=1); m.std(axis=0, ddof=1); np.var(m); np.std(a)
 np.diff(a, prepend=s); np.diff(m, append=0.0); np.ediff1d(a); m.trace(-1); np.trace(q); m.T.cumprod(0); np.trapezoid(m, a)
 np.zeros((0, 3)) @ m + s; np.dot(np.zeros((2, 0)), np.zeros((0, 3))) + a; np.inner(a[:0], b[:0]) + s; np.vdot(m, n)
+np.dot(a > 0, b > 0) * 1.0; (m > 0) @ (n > 0) * 1.0; (m > 0) @ a; np.dot(a > 0, b); np.vdot(m > 0, n > 0) * 1.0
 np.sum(a, initial=s); m.sum(0, initial=2.0, keepdims=True); np.max(a, initial=0.1); a.min(initial=s)
 np.vecdot(a, b); np.vecdot(m, a); np.linalg.vecdot(m, TABLE, axis=-1); np.vecdot(m, n, axis=0); np.linalg.cross(a, b)
 """
