@@ -6,8 +6,8 @@ import time
 import numpy as np
 
 PAUSE = 0.02  # seconds: idle threads of the contestant before may spin for a while
-# Seconds that calls run before they are timed, one at least: a contestant's own threads sleep, and may wait 6 ms for a core. After
-# a pause a call of 1.2 ms takes up to 1.6 times as long: without, it would stand beside the second call of one of 0.9.
+# Seconds that calls run before they are timed, one at least: a contestant's own threads sleep, and may wait 6 ms for a core. A
+# call of 1.2 ms takes up to 1.6 times as long after a pause: without, it would stand beside the second call of one of 0.9.
 WARM = 0.01
 
 
