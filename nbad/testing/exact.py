@@ -41,6 +41,8 @@ def exact(graph: Graph, point: Sequence[Any], digits: int = DIGITS) -> list[Any]
 
 def _exact_values(graph: Graph, point: Sequence[Any], center: list[Any] | None = None) -> list[Any]:
     """The value of every node; what no derivative is taken of has its value at the center."""
+    import mpmath
+
     values: list = []
     loops: dict[Any, list[Any]] = {}
     for k, node in enumerate(graph.nodes):
@@ -58,7 +60,14 @@ def _exact_values(graph: Graph, point: Sequence[Any], center: list[Any] | None =
             continue
         frozen = center if node.op == "stop_gradient" else None
         values.append(frozen[k] if frozen else _exact_node(node, operands, point))
+        if center and _is_constant(node.op) and values[k] != center[k]:
+            values[k] = mpmath.nan  # there are jumps between, many of which look like a slope
     return values
+
+
+def _is_constant(op: str) -> bool:
+    """Whether an operation of numbers has no slope but jumps, as rounding has."""
+    return op in TABLE and TABLE[op].kind != BOOL and {*(TABLE[op].partials or "?")} == {"0"}
 
 
 def _exact_node(node: Node, operands: list[Any], point: Sequence[Any]) -> Any:

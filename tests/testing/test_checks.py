@@ -94,6 +94,11 @@ def turned(a, m, twice, s=2.0):
     return m @ a[:2] * s, np.linalg.norm(a) * m[0, 1] * (2 if twice else 1)
 
 
+def test_roundings_of_large_numbers_pass():
+    """A step of differences there is one over many jumps."""
+    assert check_kernel(nbad.kernel(lambda x: math.floor(x) * x), np.logspace(20, 60, 41)).entries[0].compared > 0
+
+
 def test_kernels_without_anything_to_differentiate_or_to_tell_apart_pass():
     assert check_kernel(nbad.kernel(lambda n: n * 2.0), np.arange(10)).entries[0].compared > 0
     assert check_kernel(nbad.kernel(lambda x: 3.0), X).entries[0].compared > 0

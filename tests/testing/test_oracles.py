@@ -83,7 +83,8 @@ def test_exact_jacobian_takes_steps_of_the_size_of_the_point():
 
 
 @pytest.mark.parametrize(
-    ("op", "point"), [("abs", (0.0,)), ("sqrt", (0.0,)), ("log", (-1.0,)), ("maximum", (1.0, 1.0)), ("floor", (2.0,))]
+    ("op", "point"),
+    [("abs", (0.0,)), ("sqrt", (0.0,)), ("log", (-1.0,)), ("maximum", (1.0, 1.0)), ("floor", (2.0,)), ("floor", (1e25,))],
 )
 def test_exact_jacobian_says_nothing_at_kinks_and_outside_the_domain(op, point):
     graph = graph_of((op, *range(len(point))), inputs=tuple("xy"[: len(point)]))
