@@ -11,8 +11,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.table import Table
-
 import nbad
 from benchmarks.commands import options
 from benchmarks.measure import machine
@@ -82,7 +80,8 @@ def command(given):
     with options.progress(STEPS * given.repeats + 1) as step, tempfile.TemporaryDirectory() as folder:
         rows, growth = measure(Laboratory(folder, step), given.repeats, given.operations)
     files.write(given.out, "compile", before, rows=[vars(row) for row in rows], growth=growth)
-    _print(rows, growth)
+    options.show(TITLES, [row.cells for row in rows])
+    options.console().print(_growth_grid(growth), highlight=False)
     return 0
 
 
@@ -162,12 +161,3 @@ def _growth_grid(growth):
     rows = [[count, seconds(time), seconds(time / int(count))] for count, time in growth.items()]
     text = f"The time grows as the operations to the power {slope(growth):.2f} in the upper half of the table."
     return grid(["operations", "vjp and pullback", "an operation"], rows) + "\n\n" + text
-
-
-def _print(rows, growth):
-    console = options.console()
-    table = Table(*TITLES)
-    for row in rows:
-        table.add_row(*row.cells)
-    console.print(table)
-    console.print(_growth_grid(growth), highlight=False)
