@@ -122,7 +122,7 @@ def unknown(trace: "Trace", path: str) -> TraceError:
     what = f"calls `{path}` on a traced value, which nbad does not know"
     module, _, name = path.rpartition(".")
     offered = sorted({p.rpartition(".")[2] for p in MEANINGS if p.rpartition(".")[0] == module})
-    close = [f"{module}.{each}" for each in difflib.get_close_matches(name, offered, 1, cutoff=0.75)]
+    close = [f"{module}.{each}" for each in difflib.get_close_matches(name, offered, 1, cutoff=0.8)]
     ufunc = getattr(np, module.removeprefix("numpy."), None)
     if isinstance(ufunc, np.ufunc) and name in refusals.METHODS:
         close = [refusals.METHODS[name].format(ufunc=ufunc.__name__)]
