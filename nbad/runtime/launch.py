@@ -21,14 +21,17 @@ from nbad.runtime.strides import Shape, collapse, memory_order
 from nbad.runtime.threads import Driver, threads_wanted
 
 # Bytes of one thread's results beyond what the caches keep: stores that pass them by save reading every line first. With a last
-# cache of 32 MiB, 8 seeds and 5 arguments they are twice as fast with 30 MiB, even with 17, and 1.5 times slower with 12. Several
-# threads hide each other's waits: they store as ever while what is read and written together is not three times as much. 8 seeds
-# with 24 and 32 MiB of results take two threads 0.8 of the time so, one seed with 28 MiB, and as much that is read, 1.15.
+# cache of 32 MiB, 8 seeds and 5 arguments they are twice as fast with 30 MiB, even with 17, and 1.5 times slower with 12. Two
+# threads hide each other's waits, and fill the memory together: up to 20 MiB they store as ever.
 STREAM_ABOVE = 1 << 24
 # How many times as long as memory takes a kernel may compute and still store past the caches: one that computes for yet longer
 # has its plain stores done meanwhile. Forward sweeps of Black-Scholes of 1e6, which compute for 1.4 times as long, are 1.5 to
 # 2.4 times faster so.
 BUSY = 4
+# Results that a kernel of several seeds writes at most, into the caches and past them; into them each row costs more, and fewer
+# than so many seeds do not pay. With 13 MiB 8 seeds of one result take 0.5 to 0.6 of the time so, of 2 results 0.8; of 3 and 4 as
+# much on one thread, and 1.2 times as long on two; of 5 results 1.1 to 1.5 times.
+ROWS_AT_ONCE, LEAST_AT_ONCE = (8, 40), 4
 
 
 class Routes(NamedTuple):
@@ -64,9 +67,20 @@ def flops(kernel: TileKernel | None) -> float:
     return total(kernel.graph) * kernel.dtype.itemsize / WORD if kernel else 0.0
 
 
-def leaves_caches(written: int, read: int) -> bool:
+def leaves_caches(nbytes: int) -> bool:
     """Whether so many bytes of results are better stored past the caches, by as many threads as are wanted."""
-    return written > STREAM_ABOVE and (written + read > 3 * STREAM_ABOVE or threads_wanted() == 1)
+    return nbytes > STREAM_ABOVE and (nbytes > STREAM_ABOVE * 5 // 4 or threads_wanted() == 1)
+
+
+def seeds_at_once(results: int, streams: bool) -> int:
+    """How many seeds with so many rows of results one pass serves at most, past the caches or into them."""
+    most = max(1, ROWS_AT_ONCE[streams] // results)
+    return most if streams or most >= LEAST_AT_ONCE else 1
+
+
+def spread_from(results: int) -> int:
+    """Bytes of results from which on several seeds may be swept at once: below, the next seed finds the residuals in a cache."""
+    return STREAM_ABOVE * 5 // 8 if seeds_at_once(results, streams=False) > 1 else STREAM_ABOVE
 
 
 def lead_of(arrays: Iterable[np.ndarray], steps: Iterable[int], offset: int = 0) -> int | None:
@@ -121,8 +135,6 @@ class Launch:
         self.nanoseconds = self.elements * (Work(moved, computed).cached_nanoseconds + self._once)
         self._written = self.elements * sum(slot.values for slot in writes) * kernel.dtype.itemsize
         results = writes if table.may_stream else []
-        read = [sum(slot.nbytes for slot in reads if (slot.seed_stride is None) is of_all) for of_all in (True, False)]
-        self._read = self.elements * read[0], self.elements * read[1]  # for all seeds, for each
         self._written_to, self._offsets = sorted({slot.array for slot in results}), {slot.offset % LINE for slot in results}
         self._steps = {slot.seed_stride or 0 for slot in results}
         self._drivers: dict[tuple[bool, int | None], Driver] = {}
@@ -130,18 +142,14 @@ class Launch:
     def __call__(self, arrays: Sequence[np.ndarray], n_seeds: int = 1) -> None:
         """Run over `n_seeds` seeds; every array is one that a slot names, in order."""
         if self.elements and n_seeds:
-            is_big = self._leaves_caches(n_seeds)
+            is_big = leaves_caches(self._written * n_seeds)
             key = is_big, self._lead_past_caches(arrays, n_seeds) if is_big else None
             driver = self._drivers.get(key) or self._drivers.setdefault(key, self._new_driver(*key))
             driver(arrays, n_seeds)
 
     def packed(self) -> tuple[np.ndarray, int]:
         """The table for a worker that is called without Python, and the bytes of scratch that it needs."""
-        return self._table.pack(self._leaves_caches(1)), self._scratch
-
-    def _leaves_caches(self, n_seeds: int) -> bool:
-        once, each = self._read
-        return leaves_caches(self._written * n_seeds, once + each * n_seeds)
+        return self._table.pack(leaves_caches(self._written)), self._scratch
 
     def _lead_past_caches(self, arrays: Sequence[np.ndarray], n_seeds: int) -> int | None:
         """What `lead_of` says where results pass the caches; None where they do not."""

@@ -62,7 +62,9 @@ def most_of_reverse(plan, leaves, dtype, batched, has_sums):
     rows = len(plan.residuals) + len(plan.reverse.inputs) - plan.partials + len(plan.reverse.outputs)
     once, each = total(plan.prologue) if plan.prologue else 0.0, total(plan.reverse)
     longest = SMALL if batched and once > HEAVY * each else SUMS if has_sums else LONG
-    most = _most(rows, once + each, dtype.itemsize, len(plan.reverse.outputs), longest)
+    results = len(plan.reverse.outputs)
+    nbytes = launch.spread_from(results) if batched else None  # beyond, several seeds at once are faster
+    most = _most(rows, once + each, dtype.itemsize, results, longest, nbytes)
     are_in_place = all(size < 2 or reads_beside(size, dtype) for size in map(math.prod, leaves))
     return most if are_in_place else min(most, TILE)
 
@@ -202,9 +204,13 @@ def never(*_):
     return False
 
 
-def _most(rows, flops, size, results, longest=LONG):
-    """Elements of so many rows and operations that take at most so many estimated nanoseconds, with results that caches keep."""
-    return min(int(longest / _nanoseconds(rows, flops, size)), launch.STREAM_ABOVE // (size * max(results, 1)))
+def _most(rows, flops, size, results, longest=LONG, nbytes=None):
+    """Elements of so many rows and operations that take at most so many estimated nanoseconds, with so many bytes of results.
+
+    By default these are as many as the caches keep.
+    """
+    nbytes = launch.STREAM_ABOVE if nbytes is None else nbytes
+    return min(int(longest / _nanoseconds(rows, flops, size)), nbytes // (size * max(results, 1)))
 
 
 def _nanoseconds(rows, flops, size):

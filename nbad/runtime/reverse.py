@@ -13,13 +13,12 @@ from nbad.plans.plan import are_lined
 from nbad.runtime import memory, plain
 from nbad.runtime.block_sums import add_blocks, sum_to
 from nbad.runtime.failures import Given, Search, may_fail, noted
-from nbad.runtime.launch import Launch, Routes, lead_of, leaves_caches, numbered
+from nbad.runtime.launch import Launch, Routes, lead_of, leaves_caches, numbered, seeds_at_once, spread_from
 from nbad.runtime.pack import Slot
 from nbad.runtime.slabs import Region, Target, part_of
 from nbad.runtime.strides import batch, contiguous_strides, put_rows, rows_between, whole_rows
 from nbad.runtime.sweeps import blocks, residual_slots, row_length, tangent_slots
 
-ROWS_AT_ONCE = 40  # results that a kernel of several seeds writes at most
 NEAR = 1 << 22  # bytes of cotangents that wait to be summed along some axes: with those of all seeds there are none in the caches
 
 
@@ -235,7 +234,7 @@ class ReverseSweeps:
         rows, steps = self._rows_of_region(rows)
         arrays, whole = [*seeds, *temporaries], slice(0, n_seeds)
         layout = *[(a.strides, a.dtype) for a in seeds], *[a.strides for a in (rows, *temporaries)]
-        for at_once, part in self._passes([rows, *seeds], results, n_seeds, accumulate):
+        for at_once, part in self._passes(results, n_seeds, accumulate):
             group = Group(at_once, batched, accumulate)
             key = group, layout
             launch = self._launches.known.get(key) or self._launches(
@@ -246,22 +245,23 @@ class ReverseSweeps:
         if self._has_sums:
             self._sum_up(results, temporaries, accumulate)
 
-    def _passes(self, given, results, n_seeds, accumulate):
+    def _passes(self, results, n_seeds, accumulate):
         """How many seeds each pass over the elements serves, and the part of the seeds that is swept so.
 
-        Several at once read the partials once, which pays where results pass the caches: 8 seeds take 0.7 to 0.9 of the time so,
-        and 1.1 to 1.5 times as long where the caches keep them. Where results that pass them cannot begin at cache lines
-        together, each seed's may: it is then a sweep of its own, unless all would compute the partials.
+        Several at once read the partials once. Where results that pass the caches cannot begin at cache lines together, each
+        seed's may: it is then a sweep of its own, unless all would compute the partials.
         """
-        whole, read = slice(0, n_seeds), sum(array.nbytes for array in given)
-        if n_seeds < 2 or accumulate or self._has_sums or not leaves_caches(self.result_bytes * n_seeds, read):
+        whole, nbytes = slice(0, n_seeds), self.result_bytes * n_seeds
+        if n_seeds < 2 or accumulate or self._has_sums or nbytes < spread_from(len(results)):
             return [(1, whole)]
         if any(target.core for target in self.targets) or not all(map(_is_row, results)):
             return [(1, whole)]
-        if lead_of(results, [a.strides[0] for a in results]) is None:
-            alone = not self.plan.prologue and leaves_caches(self.result_bytes, read // n_seeds)
-            return [(1, slice(k, k + 1)) for k in range(n_seeds)] if alone else [(1, whole)]
-        at_once = max(1, min(n_seeds, ROWS_AT_ONCE // len(results)))
+        streams = leaves_caches(nbytes)
+        if streams and lead_of(results, [a.strides[0] for a in results]) is None:
+            if not self.plan.prologue and leaves_caches(self.result_bytes):
+                return [(1, slice(k, k + 1)) for k in range(n_seeds)]
+            streams = False
+        at_once = min(n_seeds, seeds_at_once(len(results), streams))
         together = n_seeds // at_once * at_once
         parts = (at_once, slice(0, together)), (1, slice(together, n_seeds))
         return [(size, part) for size, part in parts if part.stop > part.start]
