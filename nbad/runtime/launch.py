@@ -74,7 +74,7 @@ def leaves_caches(nbytes: int) -> bool:
 
 def seeds_at_once(results: int, streams: bool) -> int:
     """How many seeds with so many rows of results one pass serves at most, past the caches or into them."""
-    most = max(1, ROWS_AT_ONCE[streams] // results)
+    most = max(1, ROWS_AT_ONCE[streams] // max(1, results))
     return most if streams or most >= LEAST_AT_ONCE else 1
 
 

@@ -219,7 +219,7 @@ def test_several_threads_keep_more_results_in_the_caches(threads, most, monkeypa
     assert launch.leaves_caches(most + 1)
 
 
-@pytest.mark.parametrize(("results", "kept", "streamed"), [(1, 8, 40), (2, 4, 20), (3, 1, 13), (5, 1, 8), (41, 1, 1)])
+@pytest.mark.parametrize(("results", "kept", "streamed"), [(0, 8, 40), (1, 8, 40), (2, 4, 20), (3, 1, 13), (5, 1, 8), (41, 1, 1)])
 def test_seeds_are_swept_at_once_where_that_pays(results, kept, streamed):
     assert launch.seeds_at_once(results, streams=False) == kept
     assert launch.seeds_at_once(results, streams=True) == streamed
