@@ -353,7 +353,7 @@ class Pullback(PullbackOfPartner):
         1    0.0     4.0
         """
         made = self._made
-        named = dict(zip(made.bound.program.seed_names, self._leaves(cts), strict=True))
+        named = dict(zip(made.bound.program.seed_names, self._leaves(cts, is_batched=True), strict=True))
         tables = {name: leaf.columns for name, leaf in named.items() if isinstance(leaf, pd.DataFrame)}
         first, columns = next(iter(tables.items()), ("", pd.Index([])))
         other = next((name for name in tables if not tables[name].equals(columns)), None)

@@ -83,12 +83,16 @@ class PullbackOfPartner:
         self._groups = groups
         return self
 
-    def _leaves(self, ct: Any) -> tuple[Any, ...]:
-        """The leaves of a seed, or of many; what has another structure the pullback itself refuses, with numbers, which fit."""
+    def _leaves(self, ct: Any, is_batched: bool = False) -> tuple[Any, ...]:
+        """The leaves of a seed, or of many; what has another structure the pullback itself refuses, with numbers, which fit.
+
+        Of many seeds in a tuple for one array, one is as many seeds.
+        """
         program = self._made.bound.program
         leaves = program.structure.leaves(ct)
         if type(leaves) is not tuple or len(leaves) != len(program.leaves) or tuple in map(type, leaves):
-            self._pullback(ct)
+            is_one_of = is_batched and ct and isinstance(ct, tuple) and not program.structure.is_tuple
+            (self._pullback.batched if is_one_of else self._pullback)(ct)
         return leaves
 
     def _built(self, bars: Iterable[Any]) -> tuple[Any, ...]:

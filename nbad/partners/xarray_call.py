@@ -223,7 +223,7 @@ class Pullback(PullbackOfPartner):
         >>> pullback.batched(xr.DataArray([1.0, 10.0, 100.0], dims="seed"))[0].sizes
         Frozen({'seed': 3, 'i': 2})
         """
-        leaves = self._leaves(cts)
+        leaves = self._leaves(cts, is_batched=True)
         extra = {d for leaf in leaves if isinstance(leaf, xr.DataArray) for d in leaf.dims if d not in self._y[0].dims}
         if len(extra) != 1:
             raise ArgumentValueError(

@@ -41,3 +41,17 @@ def test_the_line_makes_them_fit(case):
     fix = str(caught.value).rpartition("fix: ")[2]
     made = eval(fix, {"x": x, "y": y, "np": np, "pd": pd})
     call(*((x, made) if "y" in fix.partition("#")[0] else (made, y)))
+
+
+@pytest.mark.parametrize(
+    ("partner", "y", "many"),
+    [
+        (tables, pd.Series([1.0, 2.0]), pd.DataFrame({"p": [1.0, 0.0], "q": [0.0, 2.0]})),
+        (labelled, xr.DataArray([1.0, 2.0], dims="i"), xr.DataArray([[1.0, 0.0], [0.0, 2.0]], dims=["seed", "i"])),
+    ],
+)
+def test_many_seeds_in_a_tuple_for_one_result_are_told_the_call_for_many(partner, y, many):
+    pullback = partner.vjp(f, y, 1.0)[1]
+    with pytest.raises(nbad.NbadError, match=r"pullback\.batched\(cts\)`(.*\n)*.*fix: pullback\.batched\(cts\[0\]\)"):
+        pullback.batched((many,))
+    assert np.array_equal(np.asarray(pullback.batched(many)[0]), np.asarray(many))  # the line, run
