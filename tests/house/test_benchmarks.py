@@ -394,6 +394,15 @@ def test_results_of_picked_arguments_that_differ_are_refused(tmp_path):
         beside.compare(tmp_path / "one.npz", tmp_path / "other.npz")
 
 
+@pytest.mark.parametrize("wrong", [{}, {"a": [1.0, np.inf]}, {"a": [2.0, np.inf], "b": [1.0]}])
+def test_no_result_is_missing_and_an_infinity_excuses_no_other_number(tmp_path, wrong):
+    np.savez(tmp_path / "one.npz", a=[1.0, np.inf], b=[1.0])
+    np.savez(tmp_path / "other.npz", **wrong)
+    beside.compare(tmp_path / "one.npz", tmp_path / "one.npz")
+    with pytest.raises(AssertionError, match=r"one\.npz has|Mismatched elements: 1 / 2"):
+        beside.compare(tmp_path / "one.npz", tmp_path / "other.npz")
+
+
 def test_no_two_elements_of_a_colour_share_a_node():
     elements = nets.mesh(200).elements
     groups = nets.colours(elements)
