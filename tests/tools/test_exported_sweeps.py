@@ -1,6 +1,7 @@
 """The sweeps of exported modules: any number of elements, results that pass the caches, loops on data, wrong seeds."""
 
 import enum
+import itertools
 import math
 import types
 
@@ -27,21 +28,13 @@ def product():
     return exported(nbad.kernel(lambda x, a: x * a), past=-1)
 
 
-@pytest.fixture(scope="module")
-def halving():
-    def halved(x):
-        n = 0.0
-        while x > 1.0:
-            x, n = 0.5 * x, n + 1.0
-        return x, n
-
-    return exported(nbad.kernel(halved), past=1 << 24)
-
-
-@pytest.mark.parametrize("lead", [0, 3, 7])
-@pytest.mark.parametrize("n", [0, 1, 5, 8, 9, 40, 520, 2500, 6000])
-def test_cotangents_that_pass_the_caches(product, n, lead):
+def test_cotangents_that_pass_the_caches(product):
     """Where rows begin at the same place of a line, from the first whole one on; around them nothing changes."""
+    for n, lead in itertools.product([0, 1, 5, 8, 9, 40, 520, 2500, 6000], [0, 3, 7]):
+        check_cotangents(product, n, lead)
+
+
+def check_cotangents(product, n, lead):
     rng, count = np.random.default_rng(n), 3 * 2 * n
     x, seeds, room = rng.normal(size=(2, n)), rng.normal(size=(3, 1, n)), np.full(count + 4 * LINE, -1.0)
     start = -room.ctypes.data // 8 % LINE + LINE - lead
@@ -54,18 +47,26 @@ def test_cotangents_that_pass_the_caches(product, n, lead):
     assert (room[start + count :] == -1.0).all()
 
 
-@pytest.mark.parametrize("n", [1, 7, 8, 31, 32, 33, 64, 600])
-def test_loops_on_data(halving, n):
+def test_loops_on_data():
     """Each element does its own number of passes: halving is exact."""
-    x = np.random.default_rng(n).uniform(0.5, 900.0, (1, n))
-    y, kept, codes = np.empty((2, n)), np.empty((1, n)), np.empty((1, n))
-    halving.forward(x, y, kept, codes)
-    passes = np.ceil(np.log2(np.maximum(x[0], 1.0)))
-    np.testing.assert_array_equal(y, [x[0] / 2.0**passes, passes])
-    cotangents = np.empty((2, 1, n))
-    halving.reverse(kept, np.array([[np.ones(n), np.zeros(n)], [np.full(n, 3.0), np.ones(n)]]), cotangents)
-    np.testing.assert_array_equal(cotangents[:, 0], [0.5**passes, 3.0 * 0.5**passes])
-    assert not codes.any()
+
+    def halved(x):
+        n = 0.0
+        while x > 1.0:
+            x, n = 0.5 * x, n + 1.0
+        return x, n
+
+    halving = exported(nbad.kernel(halved), past=1 << 24)
+    for n in (1, 7, 8, 31, 32, 33, 64, 600):
+        x = np.random.default_rng(n).uniform(0.5, 900.0, (1, n))
+        y, kept, codes = np.empty((2, n)), np.empty((1, n)), np.empty((1, n))
+        halving.forward(x, y, kept, codes)
+        passes = np.ceil(np.log2(np.maximum(x[0], 1.0)))
+        np.testing.assert_array_equal(y, [x[0] / 2.0**passes, passes])
+        cotangents = np.empty((2, 1, n))
+        halving.reverse(kept, np.array([[np.ones(n), np.zeros(n)], [np.full(n, 3.0), np.ones(n)]]), cotangents)
+        np.testing.assert_array_equal(cotangents[:, 0], [0.5**passes, 3.0 * 0.5**passes])
+        assert not codes.any()
 
 
 def test_results_that_are_not_contiguous_are_refused(product):
@@ -160,23 +161,18 @@ def test_operands_in_the_other_byte_order_are_refused(product):
     np.testing.assert_array_equal(product.value(given[0][0].astype(">f8"), 3.0), np.full(40, 3.0))
 
 
-@pytest.mark.parametrize("place", [0, 1, 2])
-@pytest.mark.parametrize("shape", [(3, 40), (2, 41), (2, 39), (1, 0)])
-def test_rows_that_do_not_fit_are_refused(product, place, shape):
+def test_rows_that_do_not_fit_are_refused(product):
     """Else memory beside them would be read, or written to."""
-    given = [np.ones((2, 40)), np.empty((1, 40)), np.empty((2, 40))]
-    given[place] = np.ones(shape)
-    with pytest.raises(ValueError, match=r"x has the shape \(2, n\), y \(1, n\), residuals \(2, n\)"):
-        product.forward(*given)
-
-
-@pytest.mark.parametrize("place", [0, 1, 2])
-@pytest.mark.parametrize("shape", [(3, 3, 40), (2, 2, 41), (4, 1, 40), (1, 0, 0)])
-def test_seeds_and_cotangents_that_do_not_fit_are_refused(product, place, shape):
-    given = [np.ones((2, 40)), np.ones((3, 1, 40)), np.ones((3, 2, 40))]
-    given[place] = np.ones(shape if place else shape[:2])
-    with pytest.raises(ValueError, match=r"residuals have the shape \(2, n\), seeds \(S, 1, n\), cotangents \(S, 2, n\)"):
-        product.reverse(*given)
+    for place, shape in itertools.product(range(3), [(3, 40), (2, 41), (2, 39), (1, 0)]):
+        given = [np.ones((2, 40)), np.empty((1, 40)), np.empty((2, 40))]
+        given[place] = np.ones(shape)
+        with pytest.raises(ValueError, match=r"x has the shape \(2, n\), y \(1, n\), residuals \(2, n\)"):
+            product.forward(*given)
+    for place, shape in itertools.product(range(3), [(3, 3, 40), (2, 2, 41), (4, 1, 40), (1, 0, 0)]):
+        given = [np.ones((2, 40)), np.ones((3, 1, 40)), np.ones((3, 2, 40))]
+        given[place] = np.ones(shape if place else shape[:2])
+        with pytest.raises(ValueError, match=r"residuals have the shape \(2, n\), seeds \(S, 1, n\), cotangents \(S, 2, n\)"):
+            product.reverse(*given)
 
 
 @pytest.mark.parametrize(
