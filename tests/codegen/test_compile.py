@@ -2,7 +2,6 @@
 
 import gc
 import importlib
-import json
 import re
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -268,19 +267,6 @@ except ValueError as error:
     first, second = (run_python(program.format(path=str(tmp_path)), NBAD_CACHE_DIR=str(folder.parent)) for _ in range(2))
     assert first.count("printed") > 0
     assert second == first.replace("printed\n", "")
-
-
-def test_what_the_user_defines_is_lowered_anew(folder, run_python):
-    """The next process may define another operation of the same name."""
-    program = """
-import sys, numpy as np, sympy, nbad
-
-scaled = nbad.primitive("my_scaled", {factor} * sympy.Symbol("x"))
-print(nbad.kernel(lambda x: scaled(x) + x)(np.arange(3.0)).tolist())
-"""
-    for factor in (3.0, 5.0):
-        expected = [0.0, factor + 1.0, 2.0 * factor + 2.0]
-        assert json.loads(run_python(program.format(factor=factor), NBAD_CACHE_DIR=str(folder.parent))) == expected
 
 
 def test_many_threads_compile_at_once(folder):
