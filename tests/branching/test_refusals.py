@@ -481,6 +481,13 @@ def test_changes_of_earlier_objects_in_a_branch():
             items += [1.0]  # !
         return items[0]
 
+    def held_by_a_later_dict(x):
+        items = [x]
+        table = {"all": items}
+        if x > 0:
+            items.append(1.0)  # !
+        return items[0] * len(table)
+
     def writes_a_dict(x):
         table = {"a": x}
         if x > 0:
@@ -534,7 +541,7 @@ def test_changes_of_earlier_objects_in_a_branch():
         return x
 
     what = "changes the length of the list `items` in a branch on a traced value"
-    for kernel in (appends, pops, deletes, extends, in_a_helper):
+    for kernel in (appends, pops, deletes, extends, in_a_helper, held_by_a_later_dict):
         expect(kernel, what, "items[k] = value  # items may be written; or one list in each branch: items = [...]")
     advice = "local variables instead, or items of a list"
     fix = "table[key] = 0.0  # before it: what is there may be written to"

@@ -91,9 +91,17 @@ def list_of_a_function(x, y):
     return helper() * x
 
 
+def dict_that_a_later_deque_holds_too(x, y):
+    d = {"a": x}
+    q = collections.deque([d])
+    if x > 0:
+        d["a"] = y
+    return q[0]["a"] * len(q)
+
+
 @pytest.mark.parametrize("function", [
     list_in_a_named_tuple, named_tuple_that_is_returned, list_in_a_namespace, wrapped_list, list_of_a_list, list_of_a_class,
-    list_of_a_function,
+    list_of_a_function, dict_that_a_later_deque_holds_too,
 ])  # fmt: skip
 def test_items_of_lists_are_merged_wherever_the_list_is_held(function):
     expected = [function(x, y) for x, y in zip(XS.tolist(), YS.tolist(), strict=True)]
