@@ -1,6 +1,8 @@
 """The rows of special functions: error, logistic and gamma functions, normal distribution, entropies, products, Lambert's W."""
 
+import functools
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -80,6 +82,14 @@ def _box_cox(g: Any, x: Any, y: Any) -> Any:
     """As SciPy does it."""
     logarithm = g.log(x)
     return g.where(g.abs(y) < 1e-19, logarithm, g.expm1(y * logarithm) / y)
+
+
+def _box_cox_slope(g: Any, x: Any, y: Any, n: int) -> Any:
+    """The n-th derivative by the exponent; that of -1/y where the power is 0."""
+    logarithm = g.log(x)
+    exponent = g.where(g.eq(y, 0.0), 0.0, y * logarithm)
+    power, divisor = functools.reduce(operator.mul, [logarithm] * (n + 1)), functools.reduce(operator.mul, [-y] * (n + 1))
+    return g.where(g.eq(exponent, -math.inf), math.factorial(n) / divisor, power * exprel_slope(g, exponent, n))
 
 
 def _huber(g: Any, x: Any, y: Any) -> Any:
@@ -166,8 +176,11 @@ SPECIAL = (
               samples=EXPONENTS, domain=((-1e5, 700.0),)),
     composite("exprel_slope", "hyper([n + 1], [n + 2], x)/(n + 1)", exprel_slope, "exprel_slope(n + 1, x)", payload=2, cost=130.0,
               samples=EXPONENTS),
-    composite("boxcox", "(x**y - 1)/y", _box_cox, "x**(y - 1)", "log(x)**2*exprel_slope(1, y*log(x))", operands=PAIR,
+    composite("boxcox", "(x**y - 1)/y", _box_cox, "x**(y - 1)", "boxcox_slope(1, x, y)", operands=PAIR,
               spellings=special("boxcox"), cost=62.0, samples=BOXES, domain=((1e-3, 30.0), (-5.0, 5.0))),
+    composite("boxcox_slope", "log(x)**(n + 1)*hyper([n + 1], [n + 2], y*log(x))/(n + 1)", _box_cox_slope,
+              "power_log(n, x, y - 1, x**(y - 1))", "boxcox_slope(n + 1, x, y)", payload=1, operands=PAIR, cost=170.0,
+              samples=BOXES),
     # products
     composite("xlogy", "x*log(y)", lambda g, x, y: _product(g, x, y, g.log(y)), "log(y)", "quotient(x, y)", operands=PAIR,
               spellings=special("xlogy"), samples=LOGARITHMIC, domain=((-20.0, 20.0), (1e-100, 1e100)), cost=30.0,

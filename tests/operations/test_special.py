@@ -2,6 +2,7 @@
 
 import builtins
 import ctypes
+import functools
 import itertools
 import math
 import operator
@@ -93,6 +94,26 @@ def test_a_box_cox_transform_is_a_logarithm_at_exponent_0():
     (value, log), (first, second) = np.array([special.boxcox(x, 0.0), np.log(x)]), np.array([1 / x, np.log(x) ** 2 / 2])
     np.testing.assert_array_equal(value, log)
     np.testing.assert_allclose(nbad.jacobian(of(special.boxcox, 2))(x, 0.0)[:, 0].T, [first, second], rtol=1e-14)
+
+
+@pytest.mark.parametrize("word", ["xy", "yx", "xxy", "yxx", "yyx", "yxy"])
+def test_mixed_partials_of_a_box_cox_transform_do_not_cancel(word):
+    """Of x**(y - 1), whatever comes first: where that is small, a product rule would subtract what is not."""
+    x, y = np.array([[1e-3, 5.0], [1e-3, -5.0], [0.5, 1e-9], [30.0, -5.0], [1.0, 0.0], [2.0, 0.3]]).T
+    kernel = functools.reduce(nbad.grad, word, nbad.kernel(lambda x, y: special.boxcox(x, y)))
+    n, logs = word.count("y"), [mpmath.log(each) for each in x]
+    slope = {1: lambda e, log: log**n, 2: lambda e, log: e * log**n + n * log ** (n - 1)}[word.count("x")]
+    true = [mpmath.mpf(b) ** (c - word.count("x")) * slope(c - 1, log) for b, c, log in zip(x, y, logs, strict=True)]
+    np.testing.assert_allclose(kernel(x, y), np.array(true, float), rtol=2e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_box_cox_transform_of_0_or_infinity_is_smooth_in_the_exponent(dtype):
+    x, y = np.array([[0.0, 0.5], [math.inf, -0.5], [0.0, 0.0], [math.inf, 0.0], [0.0, -0.5]], dtype).T
+    kernel = of(special.boxcox, 2)
+    for true in ([4, 4, math.inf, math.inf, math.inf], [-16, 16, -math.inf, math.inf, -math.inf]):
+        kernel = nbad.grad(kernel, "y")
+        np.testing.assert_array_equal(kernel(x, y), np.array(true, dtype))
 
 
 @pytest.mark.parametrize("name", ["mod", "fmod", "floordiv", "heaviside", "round"])
