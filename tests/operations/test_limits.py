@@ -179,3 +179,9 @@ def test_second_order_where_a_square_leaves_the_range(operation, dtype, point, e
     """Closed forms: 2*x/y**3, x/y**2, y**2/z**3 with z the length, and (y**2 - x**2)/z**4 beside 2*x*y/z**4."""
     found = derivatives(operation, 2, tuple(map(dtype, point)), mode)
     np.testing.assert_allclose(found, expected, rtol=8 * np.finfo(dtype).eps)
+
+
+@in_both_modes
+def test_a_huber_loss_of_negative_width_has_no_derivative_of_any_order(mode):
+    for order in 1, 2, 3:
+        assert np.isnan(derivatives("huber", order, (-1.0, 0.5), mode)).all()
