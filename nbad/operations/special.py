@@ -169,8 +169,9 @@ SPECIAL = (
     # a loss
     composite("huber", "Piecewise((y**2/2, Abs(y) <= x), (x*(Abs(y) - x/2), True))", _huber,
               "Piecewise((0, Abs(y) <= x), (Abs(y) - x, x >= 0), (unknown(x + y), True))",
-              "Piecewise((y, Abs(y) <= x), (x*sign(y), x >= 0), (unknown(x + y), True))", operands=PAIR, spellings=special("huber"),
-              samples=LOSSES, cost=5.0, kink="that of the square at abs(y) = x; nan for negative x, where the value is inf"),
+              "Piecewise((y, Abs(y) <= x), (x*sign(y), x >= 0), (unknown(x + y), True))", operands=PAIR,
+              spellings=special("huber"), samples=LOSSES, cost=5.0,
+              kink="that of the square at abs(y) = x; nan for negative x, where the value is inf"),
     # what is left of an exponential, over its exponent
     composite("exprel", "(exp(x) - 1)/x", _exprel, "exprel_slope(1, x)", spellings=special("exprel"), cost=40.0,
               samples=EXPONENTS, domain=((-1e5, 700.0),)),
