@@ -129,7 +129,7 @@ class TileKernel:
         self.graph, self.dtype, self.math = graph, dtype, math
         rows = (1,) * len(graph.outputs), (1,) * len(graph.inputs)
         self.form = form._replace(widths=form.widths or rows[0], reads=form.reads or rows[1])
-        self.widths, _, self.reads, self.lines = self.form
+        self.widths, _, self.reads, self.lines, _ = self.form
         self.is_kept = False  # whether its code was found on the disk
         self._code, self._others = code, Memo()
 
@@ -198,6 +198,12 @@ class TileKernel:
         if lines == "read":
             return self._other(reads=(number, *[1] * (inputs - number)), lines=lines)
         return self._other(widths=(*[1] * (outputs - number), number), lines=lines)
+
+    def narrow(self) -> "TileKernel":
+        """The kernel for less than a vector: with vectors of one register, or this one where they are, or rows in lines, which
+        are whole."""
+        is_so = self.lines or self.width == host().width(self.dtype.name)
+        return self if is_so else self._other(is_narrow=True)
 
     def _other(self, graph: Graph | None = None, **changes: Any) -> "TileKernel":
         """The kernel of another form, or of a graph with its outputs in another order."""

@@ -42,7 +42,8 @@ def length(oplist: OpList, host: Host) -> int:
 
     Of wide elements a vector is no longer than what the nearest cache keeps of it: softmax of 256 is up to 1.5 times faster by 1.
     """
-    return max(min(_by_operations(oplist, host), _near(oplist, host)), LINE // host.nbytes if oplist.form.streams else 1)
+    most = 1 if oplist.form.is_narrow else min(_by_operations(oplist, host), _near(oplist, host))
+    return max(most, LINE // host.nbytes if oplist.form.streams else 1)
 
 
 def _near(oplist: OpList, host: Host, nbytes: int = NEAR) -> int:

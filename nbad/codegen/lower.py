@@ -40,12 +40,15 @@ class Form(NamedTuple):
         As `widths`, of inputs.
     lines : {"", "read", "written"}
         Whether the first that is read, or the last result, are rows in lines, as `nbad.codegen.reads` says.
+    is_narrow : bool
+        Whether a value takes one register, for few elements, whatever pays for many.
     """
 
     widths: tuple[int, ...] = ()
     streams: bool = False
     reads: tuple[int, ...] = ()
     lines: str = ""
+    is_narrow: bool = False
 
 
 BY_ROWS = Form()  # as kernels are at first

@@ -30,15 +30,17 @@ def _place(code, places, row, start, seed):
 class _Part:
     """What one thread does in place: some tiles, as `nbad.native.sharing` gives them to work, for all seeds.
 
-    Its frame has the kernel, its width and its number of rows, where these are, how many elements and seeds there are, and how
-    many elements are swept at once.
+    Its frame has the entry's table, where the rows are, how many elements and seeds there are, and how many elements are swept at
+    once.
     """
 
     def __init__(self, module):
         self.code = Code(module, "part", 7)
         frame, _, _, self.tile, self.last_tile, _, _ = self.code.parameters
-        given = [self.code.field(frame, k) for k in range(7)]
-        self.kernel, self.width, self.number, self.places, self.count, self.seeds, self.at_once = given
+        table, self.places, self.count, self.seeds, self.at_once = (self.code.field(frame, k) for k in range(5))
+        named = (t.KERNEL, t.WIDTH, t.NARROW, t.NARROW_WIDTH, t.ROWS)
+        *kernels, self.number = (self.code.field(table, k) for k in named)
+        self.wide, self.narrow = kernels[:2], kernels[2:]
         self.rows = self.code.stack(self.number * 8)
 
     def text(self):
@@ -50,17 +52,25 @@ class _Part:
         return code.finish()
 
     def compute(self, seed, start, end):
-        whole = self.code.whole(end - start, self.width)
-        with self.code.when(whole.differs(0)):
-            self.run(seed, start, whole)
-        with self.code.when(end.differs(start + whole)):
-            self.run(seed, end - self.width, self.width)
+        """Whole vectors, what is left in narrow ones, and what these leave by one that overlaps the last of them."""
+        code, (wide, width), (narrow, least) = self.code, self.wide, self.narrow
+        whole = code.whole(end - start, width)
+        with code.when(whole.differs(0)):
+            self.run(wide, seed, start, whole)
+        rest = start + whole
+        with code.when(end.differs(rest)):
+            at = code.variable(rest)
+            with code.repeat(lambda: at < end):
+                count = code.whole(end - at, least)
+                overlaps = count.equals(0)
+                self.run(narrow, seed, code.select(overlaps, end - least, at), code.select(overlaps, least, count))
+                at.set(code.select(overlaps, end, at + count))
 
-    def run(self, seed, start, count):
+    def run(self, kernel, seed, start, count):
         code = self.code
         with code.loop(0, self.number) as r:
             code.put(self.rows, r, _place(code, self.places, r, start, seed))
-        code.call(self.kernel, self.rows, count)
+        code.call(kernel, self.rows, count)
 
 
 class _Printer(Arguments):
@@ -160,7 +170,7 @@ class _Printer(Arguments):
 
     def is_in_place(self):
         """Whether nothing is to be staged."""
-        fills = (self.count >= self.field(t.WIDTH)) & (self.count >= self.field(t.WHOLE))
+        fills = (self.count >= self.field(t.NARROW_WIDTH)) & (self.count >= self.field(t.WHOLE))
         return fills & self.field(t.IN_PLACE).differs(0)
 
     def run(self):
@@ -213,8 +223,14 @@ class _Printer(Arguments):
             yield m, self.field(t.MOVES_AT) + m * t.MOVE
 
     def padded(self, count):
-        """So many elements as whole vectors."""
-        return self.code.whole(count + self.field(t.WIDTH) - 1, self.field(t.WIDTH))
+        """So many elements as whole vectors: narrow ones where they are less than one."""
+        _, width = self.kernel_for(count)
+        return self.code.whole(count + width - 1, width)
+
+    def kernel_for(self, count):
+        """The address and the width of the kernel for so many elements through scratch."""
+        is_wide = count >= self.field(t.WIDTH)
+        return [self.code.select(is_wide, *map(self.field, pair)) for pair in ((t.KERNEL, t.NARROW), (t.WIDTH, t.NARROW_WIDTH))]
 
     # --- in place
 
@@ -222,8 +238,7 @@ class _Printer(Arguments):
         """So many elements, alone or with helpers; the interpreter's lock is given away where that takes long."""
         code, is_long, kept = self.code, self.work() >= self.field(t.LONG_FROM), self.code.variable(0)
         in_parts = self.numbers.differs(0) | self.seeds.differs(1)
-        kernel = [self.field(f) for f in (t.KERNEL, t.WIDTH, t.ROWS)]
-        frame = code.listed([*kernel, places, count, self.seeds, code.select(in_parts, self.field(t.AT_ONCE), count)])
+        frame = code.listed([self.table, places, count, self.seeds, code.select(in_parts, self.field(t.AT_ONCE), count)])
         with code.when(is_long):
             kept.set(code.call(self.field(t.SAVE)))
         self.compute(_Part(code.function.module).text(), frame, (count + (TILE - 1)) // TILE)
@@ -279,7 +294,7 @@ class _Printer(Arguments):
             code.put(rows, r, code.select(is_direct, place, own))
             with code.when(~is_direct & (m < self.field(t.LOADS))):
                 self.bring(own, move, place, count, padded)
-        code.call(self.field(t.KERNEL), rows, padded)
+        code.call(self.kernel_for(count)[0], rows, padded)
         with self.each_move(self.field(t.LOADS)) as (_, move):
             r = self.field(move + t.ROW)
             own, place = code.field(rows, r), _place(code, places, r, *at)

@@ -11,7 +11,7 @@ from nbad.memo import cached_property
 from nbad.native import cpython
 from nbad.native.cpython import repeated as repeated
 from nbad.native.cpython import settle as settle
-from nbad.native.entry import Bounds, Means, Move, Plain, Rows, entry
+from nbad.native.entry import Bounds, Means, Move, Plain, Rows, entry, narrow_of
 from nbad.native.launch_table import TILE
 from nbad.plans.plan import are_lined
 from nbad.plans.work import WORD, Work, total
@@ -120,7 +120,9 @@ def precompile(program, dtype):
         for before in ((), leaves):
             wanted.append((program.jacobian(blocks, dtype, bool(before)), cores, (*before, (blocks.outputs, len(wrt)))))
     for kernel, inputs, results in wanted:
-        _formed(kernel, inputs, results, (0,) * len(results))[0].load()
+        formed, *_ = _formed(kernel, inputs, results, (0,) * len(results))
+        for each in formed, narrow_of(formed, inputs):
+            each.load()
 
 
 def _in_structure(program, run, build):
