@@ -11,7 +11,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, ArrayArgument, Residuals, check_bound, check_policy, check_seeds
 from nbad.api.trees import flattened
 from nbad.assembly.scatter import Picked, sweeps_over
-from nbad.errors import leaving
+from nbad.errors import cut
 from nbad.plans import cost
 from nbad.plans.policies import POLICIES
 from nbad.runtime import memory, plain, sweeps
@@ -24,7 +24,6 @@ AUTO: Residuals = "auto"
 PLAIN = plain_name("vjp", None, AUTO, None)
 
 
-@leaving
 @says_what_is_missing
 def vjp(
     f: Kernel,
@@ -80,22 +79,29 @@ def vjp(
     >>> pullback(1.0)
     (array([5., 5.]), np.float64(5.0))
     """
-    key, argnums = None, selection(argnums)
-    if isinstance(f, Kernel) and not kwargs and max_bytes is None:
-        is_usual = argnums is None and residuals is AUTO and seeds is None  # to spell the name takes a tenth of a small call
-        key = PLAIN if is_usual else plain_name("vjp", argnums, residuals, seeds)
-        made = f.plain(key, xs, None)
-        if made is not False:
-            return made
-    flat = flattened(f, xs, kwargs, argnums)
-    if flat is not None:
-        chosen = flat.selected(f, argnums)
-        y, pullback = vjp(
-            flat.kernel, *flat.args, argnums=chosen, residuals=residuals, seeds=seeds, max_bytes=max_bytes, **flat.kwargs
-        )
+    try:
+        key, argnums = None, selection(argnums)
+        if isinstance(f, Kernel) and not kwargs and max_bytes is None:
+            is_usual = argnums is None and residuals is AUTO and seeds is None  # to spell the name takes a tenth of a small call
+            key = PLAIN if is_usual else plain_name("vjp", argnums, residuals, seeds)
+            made = f.plain(key, xs, None)
+            if made is not False:
+                return made
+        said: dict[str, Any] = dict(residuals=residuals, seeds=seeds, max_bytes=max_bytes)
+        flat = flattened(f, xs, kwargs, argnums)
+        if flat is None:
+            return _general(f, xs, kwargs, argnums, key, said)
+        y, pullback = vjp(flat.kernel, *flat.args, argnums=flat.selected(f, argnums), **said, **flat.kwargs)
         return y, TreePullback.of(pullback, flat.groups(f, argnums))
+    except Exception as error:  # not by the decorator that does so elsewhere, which takes a tenth of a small call
+        cut(error)
+        raise
+
+
+def _general(f, xs, kwargs, argnums, key, said):
+    """All that is no plain case yet; an entry is kept under `key` for the next such call, if there is a key."""
     call = analyse(f, xs, kwargs, argnums)
-    options = _options(call.program.call, residuals, seeds, max_bytes)
+    options = _options(call.program.call, **said)
     forward = call.layout.remember(("vjp", call.arguments, options), lambda: _forward(call, options))
     *leaves, rows = forward.sweep(call.given)
     if key is not None:
@@ -153,7 +159,8 @@ def _plain(program, reverse):
     if not program.leaves:  # a gradient by no argument: no result has the shape of the elements
         return plain.never
     run, depth, structure = plain.forward(program, reverse.plan, reverse.dtype), len(program.leaves[0]), program.structure
-    is_tuple, is_usual, build = structure.is_tuple, structure.is_usual, structure.builder
+    is_tuple, is_usual, build, array = structure.is_tuple, structure.is_usual, structure.builder, np.ndarray
+    is_of_all = reverse.arguments == tuple(range(len(program.names)))
 
     def call(xs, out):
         made = run(xs, out)
@@ -163,7 +170,8 @@ def _plain(program, reverse):
         first = y[0] if is_tuple else y
         axes = first.ndim - depth
         shape = first.shape[:axes]
-        shapes = tuple([xs[a].shape if type(xs[a]) is np.ndarray else () for a in reverse.arguments])
+        chosen = xs if is_of_all else [xs[a] for a in reverse.arguments]
+        shapes = tuple([x.shape if type(x) is array else () for x in chosen])
         if axes < 2 or first.flags.c_contiguous:
             return y if is_usual else build(y), Pullback(reverse, rows, shape, shapes)
         return y if is_usual else build(y), Pullback(reverse, rows, shape, shapes, order=tuple(range(axes))[::-1])
