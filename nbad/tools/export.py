@@ -166,7 +166,11 @@ class Module:
         wide = (f"    wide_{name} = np.empty(({len(rows)}, WIDE), np.{self.dtype})\n" for name, rows in arrays.items())
         words["WIDENED"] = "".join(wide)
         words["WIDE_ONES"] = ", ".join(f"wide_{name}" if name in arrays else name for name in ["y", *more.split(", ")])
-        words["NARROWED"] = "".join(f"    {name}[:, start:] = wide_{name}[:, :count]\n" for name in arrays)
+        moved = (
+            f"        for k in range({len(rows)}):\n            {name}[k, start + i] = wide_{name}[k, i]\n"
+            for name, rows in arrays.items()
+        )
+        words["NARROWED"] = "".join(["    for i in range(count):\n", *moved])
         words["ROOM"] = "".join(f"    {ROWS[name]} = _rows_of({len(rows)})\n" for name, rows in arrays.items())
         has_loops = self.stages is None and any(node.op == "loop" for node in self.forward.nodes)
         asked = functions.together("x, x", [self.forward], self.program.math)

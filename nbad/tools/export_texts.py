@@ -240,7 +240,9 @@ def _reverse_rest(residuals, seeds, cotangents, start, stop):
     each = start + np.arange(WIDE) % (stop - start)
     wide = np.empty((*cotangents.shape[:2], WIDE), np.WORKING)
     _reverse_tile(residuals[:, each], seeds[:, :, each], wide, 0, WIDE, False)
-    cotangents[:, :, start:stop] = wide[:, :, : stop - start]
+    for s, k in np.ndindex(wide.shape[:2]):  # Numba compiles this soon, and an assignment to a slice in seconds
+        for i in range(np.uintp(stop - start)):
+            cotangents[s, k, np.uintp(start) + i] = wide[s, k, i]
 
 
 @numba.njit(parallel=True, **OPTIONS)
@@ -274,8 +276,7 @@ def _array(name, x):
 def _rows(arrays, cores, shape):
     """Arrays of shape (*B, *core) as rows (slots, n)."""
     n, slots = math.prod(shape), [math.prod(core) for core in cores]
-    rows = np.empty((sum(slots), n), DTYPE)
-    start = 0
+    rows, start = np.empty((sum(slots), n), DTYPE), 0
     for array, core, count in zip(arrays, cores, slots, strict=True):
         full = np.broadcast_to(array, (*shape, *core))
         target = rows[start : start + count].reshape((*core, *shape))
@@ -392,8 +393,7 @@ def BLOCKED(residuals, shape):
     """The cotangents of one seed for each output."""
     n = math.prod(shape)
     seeds, out = np.zeros((OUTPUTS, OUTPUTS, n), DTYPE), np.empty((OUTPUTS, INPUTS, n), DTYPE)
-    for k in range(OUTPUTS):
-        seeds[k, k] = 1.0
+    seeds[range(OUTPUTS), range(OUTPUTS)] = 1.0
     with np.errstate(all="ignore"):
         reverse(residuals, seeds, out)
     return np.ascontiguousarray(np.moveaxis(out, -1, 0)).reshape((*shape, OUTPUTS, INPUTS))
