@@ -5,6 +5,7 @@ and the sign of zero, which SymPy does not know.
 """
 
 import functools
+import re
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import Any, TypeVar
@@ -159,10 +160,10 @@ def _template(op: str) -> Any:
     from sympy.parsing.sympy_parser import parse_expr
 
     text = EXPRESSIONS.get(op, TABLE[op].expression)
-    names = {name: sympy.Function(name) for name in TABLE if not hasattr(sympy, name)}
     if text is None:
         return None
-    return parse_expr(text, local_dict=names | {name: sympy.Symbol(name) for name in "cxyzn"})
+    own = {name: sympy.Function(name) for name in re.findall(r"\w+", text) if name in TABLE and not hasattr(sympy, name)}
+    return parse_expr(text, local_dict=own | {name: sympy.Symbol(name) for name in "cxyzn"})
 
 
 def operands_of(program: Any, given: Any) -> tuple[Any, ...]:
