@@ -65,6 +65,13 @@ def rng():
     return np.random.default_rng(0)
 
 
+@pytest.fixture
+def collect():
+    """Looks for garbage among what the test makes: to look through all that others left took a second."""
+    gc.freeze()
+    return gc.collect
+
+
 @pytest.fixture(scope="session")
 def entry_points(tmp_path_factory):
     """A folder that tells of nbad's entry points, where what is installed does not."""

@@ -4,7 +4,6 @@ import copy
 import dataclasses
 import enum
 import functools
-import gc
 import math
 import pickle
 import threading
@@ -418,7 +417,7 @@ def test_a_traced_value_for_a_static_argument():
             nbad.kernel(lambda x: power(n(x), x, "times"))(X)  # noqa: B023
 
 
-def test_the_specializations_in_latest_use_are_kept_with_their_code():
+def test_the_specializations_in_latest_use_are_kept_with_their_code(collect):
     @nbad.kernel(static=("c",))
     def scaled(x, c):
         return x * c + 1.0
@@ -429,6 +428,6 @@ def test_the_specializations_in_latest_use_are_kept_with_their_code():
         programs.append(weakref.ref(program))
         assert scaled.bind((2.0,), {"c": 0.5})[0] is first
     del program
-    gc.collect()
+    collect()
     assert [k for k, program in enumerate(programs) if program() is not None] == list(range(FEW + 1, 2 * FEW))
     assert scaled(2.0, 1.5) == 4.0

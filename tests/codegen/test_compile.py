@@ -1,6 +1,5 @@
 """Machine code: right, of one width, compiled once, loaded from disk, safe from threads; and Numba's functions on disk."""
 
-import gc
 import importlib
 import re
 import weakref
@@ -341,25 +340,25 @@ def test_a_child_compiles_though_a_thread_of_its_parent_was_compiling(run_python
     assert run_python(FORKED).split() == ["0", "False", "0"]
 
 
-def test_code_is_unloaded_when_nobody_holds_it(folder):
+def test_code_is_unloaded_when_nobody_holds_it(folder, collect):
     x = np.arange(5.0)
     kernels = [compile_tile(lower(chain(2, start=k + 0.5))) for k in range(3 * compile.SHELF)]
     shelves = {id(kernel.shelf): weakref.ref(kernel.shelf) for kernel in kernels}
     assert len(shelves) == 3
     kept = kernels[1]
     del kernels
-    gc.collect()
+    collect()
     assert [shelf() is not None for shelf in shelves.values()] == [True, False, False]
     assert len(compile._shelves.by_symbol) == compile.SHELF
     np.testing.assert_array_equal(run_tile(kept, x, x), evaluate(lower(chain(2, start=1.5)), x, x))
 
 
-def test_what_all_kernels_share_stays(folder):
+def test_what_all_kernels_share_stays(folder, collect):
     text = print_ir(lower(chain(1)), host()).replace(f"@{compile.ENTRY}(", "@shared(")
     address = compile.compile_lasting(text, "shared")
     (shelf,) = map(weakref.ref, set(compile._lasting.by_symbol.values()))
     compile._lasting = compile._Shelves()
-    gc.collect()
+    collect()
     assert shelf().addresses.popitem()[1] == address
 
 

@@ -1,7 +1,6 @@
 """Edges of the runtime that once gave wrong results: byte orders, array subclasses, overlap, error state, forks, names."""
 
 import copy
-import gc
 import math
 import pickle
 import threading
@@ -146,7 +145,7 @@ thread.join()
     assert run_python(code, PYTHONWARNINGS="ignore").strip() == "0"
 
 
-def test_a_kernel_that_returns_an_array_can_be_collected():
+def test_a_kernel_that_returns_an_array_can_be_collected(collect):
     class Held:
         pass
 
@@ -155,7 +154,7 @@ def test_a_kernel_that_returns_an_array_can_be_collected():
     f(np.ones(3))
     reference = weakref.ref(held)
     f = held = None
-    gc.collect()
+    collect()
     assert reference() is None
 
 

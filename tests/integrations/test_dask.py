@@ -1,7 +1,6 @@
 """Derivatives on dask arrays: closed forms, the bits of one machine, one forward sweep, on threads and on several processes."""
 
 import copy
-import gc
 import os
 import signal
 
@@ -152,12 +151,12 @@ def test_nothing_is_computed_until_it_is_asked_for_and_each_block_is_swept_forwa
     assert len(made) == 4
 
 
-def test_what_is_kept_goes_with_the_pullback_and_fills_half_of_the_memory_at_most(made, monkeypatch):
+def test_what_is_kept_goes_with_the_pullback_and_fills_half_of_the_memory_at_most(made, monkeypatch, collect):
     r = da.from_array(np.linspace(1.0, 2.0, 400), chunks=100)
     (x, _), pullback = lazy.vjp(polar, r, 0.3)
     x.compute()
     del pullback
-    gc.collect()
+    collect()
     expected = np.linspace(1.0, 2.0, 400) * np.cos(0.3)
     np.testing.assert_allclose(x.compute(), expected, rtol=1e-15)
     assert len(made) == 8

@@ -1,6 +1,5 @@
 """The pool: memory comes back when nobody holds it, never before, and never beyond the bound."""
 
-import gc
 import itertools
 import sys
 import weakref
@@ -73,12 +72,12 @@ def test_results_can_be_made_writeable_again(n):
         assert result[0] == 7.0
 
 
-def test_memory_is_kept_while_a_view_lives():
+def test_memory_is_kept_while_a_view_lives(collect):
     first = memory.empty((2, BIG), DOUBLE)
     view = first[1, ::2]
     view[...] = 7.0
     del first
-    gc.collect()
+    collect()
     second = memory.empty((2, BIG), DOUBLE)
     second[...] = 0.0
     assert (view == 7.0).all()

@@ -1,6 +1,5 @@
 """The quick path for few elements: the same bits as the general one, and it steps aside for everything else."""
 
-import gc
 import importlib.util
 import math
 import pickle
@@ -666,8 +665,8 @@ print(sys.getrefcount(method))
     assert int(run_python(program)) == 4  # the table, the name, the argument of `getrefcount`, and the one that keeps it
 
 
-def test_an_entry_keeps_the_code_that_it_calls():
+def test_an_entry_keeps_the_code_that_it_calls(collect):
     run = product()
-    gc.collect()
+    collect()
     assert all(isinstance(shelf, Shelf) for shelf in run.__module__)
     assert run((3.0, 4.0), None) == 12.0

@@ -1,7 +1,6 @@
 """Names of values: those of the variables that held them at the end, wherever values are shown and asked for."""
 
 import functools
-import gc
 import math
 import re
 import weakref
@@ -211,7 +210,7 @@ class Mark:
     """Something that a weak reference can be had of."""
 
 
-def test_frames_are_kept_no_longer_than_the_trace():
+def test_frames_are_kept_no_longer_than_the_trace(collect):
     marks = []
 
     def f(x):
@@ -221,11 +220,11 @@ def test_frames_are_kept_no_longer_than_the_trace():
         return y * 2.0
 
     trace(f, [Argument("x")], {})
-    gc.collect()
+    collect()
     assert marks[0]() is None
 
 
-def test_frames_of_a_kernel_that_is_refused_are_kept_no_longer():
+def test_frames_of_a_kernel_that_is_refused_are_kept_no_longer(collect):
     marks = []
 
     def f(x):
@@ -235,5 +234,5 @@ def test_frames_of_a_kernel_that_is_refused_are_kept_no_longer():
 
     with pytest.raises(AttributeError, match="nothing"):
         trace(f, [Argument("x")], {})
-    gc.collect()
+    collect()
     assert marks[0]() is None
