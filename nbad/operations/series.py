@@ -258,15 +258,15 @@ def i1e_slope(g: Any, x: Any, n: int) -> Any:
 
 def _decay(g: Any, x: Any, n: int) -> Any:
     """The n-th derivative of exp(-x) times the Bessel function, for x >= 0: a series of one sign, and the asymptotic one."""
-    z, near, far = 2.0 * x, [1.0], [1.0]
+    z, near, far, unit = 2.0 * x, [1.0], [1.0], 32.0  # of the powers of z and 1/z: those of 1 have coefficients beyond float32
     for k in range(DECAY_TERMS):
-        near.append(near[-1] * (k + 0.5) / ((n + 1.0 + k) * (k + 1.0)))
+        near.append(near[-1] * (k + 0.5) * unit / ((n + 1.0 + k) * (k + 1.0)))
     for k in range(int(DECAY_REACH) - 2):
-        far.append(far[-1] * (n + 0.5 + k) * (k + 0.5) / (k + 1.0))
+        far.append(far[-1] * (n + 0.5 + k) * (k + 0.5) / ((k + 1.0) * unit))
     inside = g.where(z < DECAY_REACH, z, 0.0)
     inverse = 1.0 / g.where(z < DECAY_REACH, DECAY_REACH, z)
-    series = g.exp(-inside) * _polynomial(inside, near)
-    beyond = _polynomial(inverse, far) * g.sqrt(inverse) * inverse**n * (math.factorial(n) / math.sqrt(math.pi))
+    series = g.exp(-inside) * _polynomial(inside * (1.0 / unit), near)
+    beyond = _polynomial(inverse * unit, far) * g.sqrt(inverse) * inverse**n * (math.factorial(n) / math.sqrt(math.pi))
     scale = (-2.0) ** n * math.gamma(n + 0.5) / (math.sqrt(math.pi) * math.factorial(n))
     return scale * g.where(z < DECAY_REACH, series, beyond)
 

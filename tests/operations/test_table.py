@@ -12,7 +12,7 @@ import sympy
 from sympy.parsing.sympy_parser import parse_expr
 
 import nbad
-from nbad.codegen.lower import INSTRUCTIONS
+from nbad.codegen.lower import INSTRUCTIONS, lower
 from nbad.derivatives.differentiate import jacobian
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.interpreter import evaluate
@@ -104,6 +104,15 @@ def test_expansion_is_the_reference(row):
         with np.errstate(all="ignore"):
             got = row.expansion(NumpyExpander(), *point, *([] if row.payload is None else [row.payload]))
         assert np.allclose(got, numpy_value(row, point), rtol=1e-15, atol=0, equal_nan=True), point
+
+
+@pytest.mark.parametrize("row", [row for row in EXPANDED if row.kind == "real"], ids=name_of)
+def test_no_constant_of_an_expansion_is_beyond_float32(row):
+    """Coefficients of the series of `i0e_slope` were inf and 0, and so was what depended on them."""
+    wide, narrow = (
+        [node.payload for node in lower(graph_of(row), dtype).nodes if node.op == "const"] for dtype in ("float64", "float32")
+    )
+    assert [(c != 0, np.isfinite(c)) for c in narrow] == [(c != 0, np.isfinite(c)) for c in wide]
 
 
 @pytest.mark.parametrize(("x", "n"), [(1.1, 0), (np.inf, 0), (np.nan, 0), (1.1, 1), (1.1, 7), (1.1, -3), (0.0, -2), (-2.0, 63)])
