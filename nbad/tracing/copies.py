@@ -18,7 +18,7 @@ from nbad.rewriting.expressions import ERRORS_WAY
 from nbad.rewriting.scopes import is_own
 from nbad.rewriting.statements import rewritten
 from nbad.rewriting.syntax import NoSource
-from nbad.tracing.origins import sets_up
+from nbad.tracing.origins import is_of_users
 
 if TYPE_CHECKING:
     from nbad.tracing.stand_ins import Rebinder
@@ -79,7 +79,7 @@ def _code(function: Any) -> tuple[CodeType, str | None]:
     """The code to run, and why it is not rewritten, if that is for want of source."""
     original = function.__code__
     # straight-line code needs no source: it runs at a prompt and from `exec` too
-    if not any(map(_needs_rewriting, _codes(original))) and not any(map(sets_up, _outer(function))):
+    if not any(map(_needs_rewriting, _codes(original))) and not any(map(is_of_users, _outer(function))):
         return original, None
     try:
         return rewritten(original, original.co_filename), None

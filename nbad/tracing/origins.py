@@ -71,6 +71,11 @@ def sets_up(value: Any) -> bool:
     return is_users(begin) and not (is_generated(begin) and (not hasattr(value, "__post_init__") or not value.__dictoffset__))
 
 
+def is_of_users(value: Any) -> bool:
+    """Whether an outer value is a class of the user's, or an object of one: it may have methods that no stand-in stands for."""
+    return not is_known(str((value if isinstance(value, type) else type(value)).__module__))
+
+
 def is_generated(function: FunctionType) -> bool:
     """Whether the module dataclasses has made a function."""
     return function.__code__.co_filename == "<string>"

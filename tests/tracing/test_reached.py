@@ -1,6 +1,7 @@
 """Functions that a kernel reaches by other ways than their names: out of containers, objects and calls."""
 
 import dataclasses
+import enum
 import functools
 import math
 import re
@@ -39,6 +40,9 @@ class Methods(Mapping):
 
     def __len__(self):
         return len(self.functions)
+
+    def applied(self, name, x):
+        return self.functions[name](x) + math.exp(x)
 
 
 class Space:
@@ -212,6 +216,24 @@ class Pair(NamedTuple):
         return self.a * math.exp(-x) + self.b
 
 
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    law: Pair
+
+    def bounded(self, x):
+        return self.law.mixed(x) if x > 1 else x
+
+
+class Kind(enum.Enum):
+    CONVEX = 2.0
+
+    def of(self, x):
+        return x**self.value if x > 0 else math.exp(x)
+
+
+PAIR, FROZEN = Pair(0.5), Frozen(Pair(0.5))
+
+
 def functions_in_a_loop(x):
     total = 0.0
     for function in FUNCTIONS:
@@ -246,6 +268,11 @@ STRAIGHT = {
     "what finishes it sees no more than that": lambda x: Counted(x).x,
     "an object": lambda x: Law(x)(x) + Double(0.1)(x),
     "a method of a namedtuple": lambda x: Pair(x)._replace(b=x).mixed(x),
+    "a method of an outer namedtuple": lambda x: PAIR.mixed(x),
+    "a method of an outer frozen dataclass": lambda x: FROZEN.bounded(x),
+    "a method of what it holds": lambda x: FROZEN.law.mixed(x),
+    "a method of a mapping": lambda x: METHODS.applied("half", x),
+    "a method of an enumeration's member": lambda x: Kind.CONVEX.of(x),
     "functions in a list": lambda x: sum(f(x) for f in FUNCTIONS),
     "values of a dict": lambda x: sum(f(x) for f in {"sine": math.sin}.values()),
     "functions that a function is given": lambda x: functools.reduce(lambda v, f: f(v), FUNCTIONS, x),
