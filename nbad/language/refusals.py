@@ -38,6 +38,7 @@ PROTOCOL = {
 _ITEM_WRITE = re.compile(r"(.*;)?[^=]*(\]\s*([-+*/@]|\*\*|//)?=(?!=)|\.fill\()")
 _PART_WRITE = re.compile(r"(.*;)?[^=]*\[[^]=]*(:|\.\.\.)[^]=]*\]\s*=(?!=)")  # the place is no number
 _OF_NUMPY = re.compile(r".*\b(?:u?int(?:8|16|32|64|p|_)|(bool_?))\(")  # makes a whole number, or a bool
+_OF_MATH = re.compile(r".*\bmath\.(\w+)\(")
 _OF_FLOAT = re.compile(r".*\b(?:float16|float32|half|single|longdouble)\(")
 _OUTSIDE = (
     "writes {value} into an array that was made outside the kernel, or is not of float64",
@@ -67,6 +68,8 @@ def protocol(name: str, line: str) -> tuple[str, str]:
         return "makes {value} a number of another precision", LIBRARY["numpy.float32"]
     if name == "__array__" and (made := _OF_NUMPY.match(line)):
         return "turns {value} into a whole number or bool of NumPy's", "{name} != 0" if made[1] else "int({name})"
+    if name == "__float__" and (called := _OF_MATH.match(line)) and hasattr(np, called[1]):
+        return PROTOCOL[name][0], f"np.{called[1]}(...)  # NumPy's function, which takes traced values there"
     return _WRITES[name] if name in _WRITES and _ITEM_WRITE.match(line) else PROTOCOL[name]
 
 

@@ -180,12 +180,23 @@ def test_conversions():
     def to_place(x):
         return TABLE[x:][0]
 
+    class Length:
+        def __abs__(self):
+            return math.sqrt(self.x)
+
+    def to_root(x):
+        length = Length()
+        length.x = x
+        return abs(length)
+
     def to_array(x):
         return np.vectorize(abs)(x)
 
     expect(to_int, "turns `x` into an int, in code that nbad cannot see into", "fix: int(x)")
     expect(to_place, "uses `x` as an index or a count", "fix: for _ in range(3):")
     expect(to_array, "turns `x` into an array, or an index of one", "fix: write the kernel for one element")
+    what = "turns `x` into a Python float, in code that nbad cannot see into"
+    expect(to_root, what, "fix: np.sqrt(...)  # NumPy's function", "return math.sqrt(self.x)")
     expect(to_float, "turns `x` into a Python float, in code that nbad cannot see into", "fix: np.sin(x)  # NumPy's function")
     expect(to_count, "counts to a traced value, and not in a `for` statement", "fix: for k in range(n): total = total + f(k)")
     expect(to_complex, "turns `x` into a complex number", "fix: keep the real and the imaginary part in two variables")
