@@ -143,7 +143,7 @@ class Flagged:
             raise cause.error.with_traceback(None)  # where compiled code rounds differently
 
     def _run(self, given: Given, arrays: Sequence[np.ndarray]) -> None:
-        """Run the plain function on Python's numbers, else on NumPy's, until it raises what the trace met."""
+        """Run the plain function on Python's numbers, else on NumPy's of the sweep's dtype, until it raises what the trace met."""
         others: list[Exception] = []
 
         def keep(kind, error, traceback):
@@ -187,9 +187,9 @@ class Flagged:
 
 
 def _number(value: Any, dtype: np.dtype, is_python: bool) -> Any:
-    """A number of an array of this dtype."""
+    """A number of the sweep, as one of an array of this dtype."""
     if dtype.kind == "f":
-        return float(value) if is_python else np.float64(value)
+        return float(value) if is_python else value
     return dtype.type(value).item() if is_python else dtype.type(value)
 
 

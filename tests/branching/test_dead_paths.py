@@ -329,6 +329,22 @@ def test_functions_that_raise_leave_nan_too():
         f(x[2:], y[2:])
 
 
+def test_what_single_precision_decides_raises_with_its_numbers():
+    """In double precision the function raises nothing, and in place of the number stood the name of a traced value."""
+
+    def kernel(x):
+        rest = (x + 1000.0) - 1000.0 - x
+        if abs(rest) > 1e-6:
+            raise ArithmeticError(f"left: {rest}")
+        return x
+
+    x = np.array([0.0, 0.1], np.float32)
+    with pytest.raises(ArithmeticError, match="left: ") as raised:
+        kernel(x[1])
+    with pytest.raises(ArithmeticError, match=re.escape(str(raised.value))):
+        nbad.kernel(kernel)(x)
+
+
 def test_what_rounding_decides_raises_all_the_same():
     f = nbad.kernel(lambda x: negative(x * x - np.float32(0.1)))
     x = np.float32(math.sqrt(0.1)) * np.ones(3, np.float32)
