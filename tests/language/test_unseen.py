@@ -139,10 +139,6 @@ def expression_in_the_kernel(x):
     return x * eval("1.0 if (x > 0) is True else 0.0", {"x": x})
 
 
-def static_method_of_a_nested_class(x):
-    return x * Outer.Inner.is_positive(x)
-
-
 def class_in_the_kernel(x):
     class A:
         class B:
@@ -194,7 +190,7 @@ def missing_attribute(x):
 HIDING = [
     generator_that_catches, generator_that_suppresses, generator_that_asks, generator_in_the_kernel, made_by_exec,
     made_by_exec_with, made_by_exec_is, text_in_the_kernel, expression_in_the_kernel,
-    static_method_of_a_nested_class, class_in_the_kernel, body_of_a_class, body_of_a_class_asks,
+    class_in_the_kernel, body_of_a_class, body_of_a_class_asks,
     lambda_of_a_class, operator, property_of_an_object, missing_attribute,
 ]  # fmt: skip
 
@@ -208,6 +204,8 @@ def test_what_may_hide_something_is_refused(function):
 
 
 def test_methods_of_nested_classes_are_seen_into():
+    of_class = nbad.kernel(lambda x: x * Outer.Inner.is_positive(x))
+    np.testing.assert_array_equal(of_class([-1.0, 2.0]), [x * Outer.Inner.is_positive(x) for x in (-1.0, 2.0)])
     kernel = nbad.kernel(lambda x: Outer.Inner().inverse(x) + Outer().asks(x))
     np.testing.assert_array_equal(kernel([0.0, 2.0, -4.0]), [0.0, 1.5, -0.25])
 
