@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nbad.language.trace import Trace
 
 LARGEST_MATRIX = 3  # closed forms, and choices of pivots, grow fast with the rows
+_SIGN_AND_LOG = type(np.linalg.slogdet(np.eye(1)))
 ROTATIONS = 5  # through all pairs of axes: what they leave falls with the square, and then again
 
 
@@ -46,10 +47,24 @@ def _product(function: Callable[..., Any]) -> Meaning:
             raise trace.refusal(f"multiplies vectors of lengths {x.shape[-1]} and {length}", "x[:3] @ y")
         if length == 0:  # there NumPy has whole numbers
             return np.float64(0.0) + function(np.zeros(x.shape), np.zeros(y.shape))
-        result = (np.dot if function is np.vdot else function)(x, y)
-        if arrays.are_conditions(trace, x) and arrays.are_conditions(trace, y):  # which NumPy joins by `or`
-            result = masks.conditions_of(trace, result)
-        return arrays.wrap(trace, result) if isinstance(result, np.ndarray) else result
+        return _combined(trace, np.dot if function is np.vdot else function, x, y)
+
+    return means(act, each=())
+
+
+def _combined(trace: "Trace", function: Callable[..., Any], x: np.ndarray, y: np.ndarray, *options: Any, **named: Any) -> Any:
+    """NumPy's own sums of products, on arrays of objects."""
+    result = function(x, y, *options, **named)
+    if arrays.are_conditions(trace, x) and arrays.are_conditions(trace, y):  # which NumPy joins by `or`
+        result = masks.conditions_of(trace, result)
+    return arrays.wrap(trace, result) if isinstance(result, np.ndarray) and result.ndim else np.ravel(result)[0]
+
+
+def _of_objects(function: Callable[..., Any]) -> Meaning:
+    """The meaning of a function of two arrays that needs no more than that."""
+
+    def act(trace: "Trace", a: Any, b: Any, *options: Any, **named: Any) -> Any:
+        return _combined(trace, function, arrays.items(trace, a), arrays.items(trace, b), *options, **named)
 
     return means(act, each=())
 
@@ -135,6 +150,8 @@ def _norm(trace: "Trace", x: Any, ord: Any = None, axis: Any = None, keepdims: b
     of_vectors = {1: _of_sizes(operator.add), 2: _root_of_squares, math.inf: _of_sizes(np.maximum)}
     folds: dict[Any, Callable[..., Any]] = of_vectors if one_axis else {"fro": _root_of_squares}
     fold = _root_of_squares if ord is None else folds.get(ord)
+    if fold is None and one_axis and isinstance(ord, int | float) and ord != 0.0:
+        fold = _of_sizes(np.minimum) if ord == -math.inf else functools.partial(_of_powers, ord)
     if fold is None:
         raise trace.refusal(f"takes the norm of order {ord!r} of an array", "np.linalg.norm(x)")
     return reduce_axes(trace, x, axis, keepdims, functools.partial(fold, trace))
@@ -147,6 +164,10 @@ def _root_of_squares(trace: "Trace", values: Sequence[Any]) -> Any:
 
 def _of_sizes(join: Callable[..., Any]) -> Callable[..., Any]:
     return lambda trace, values: functools.reduce(join, map(abs, values))
+
+
+def _of_powers(order: float, trace: "Trace", values: Sequence[Any]) -> Any:
+    return functools.reduce(operator.add, (abs(value) ** order for value in values)) ** (1.0 / order)
 
 
 # exponentials of many, less the greatest of them, so that none overflows
@@ -189,6 +210,11 @@ def _log_softmax(trace: "Trace", x: Any, axis: Any = None) -> Any:
 # small matrices
 
 
+def _slogdet(trace: "Trace", a: Any) -> Any:
+    det = _det(trace, a)
+    return _SIGN_AND_LOG(trace.call(np.sign, (det,), {}), trace.call(np.log, (abs(det),), {}))
+
+
 def _square(trace: "Trace", a: Any, path: str) -> np.ndarray:
     matrix = arrays.items(trace, a)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
@@ -209,6 +235,12 @@ def _determinant(matrix: np.ndarray) -> Any:
         return matrix[0, 0]
     terms = [matrix[0, k] * _determinant(_minor(matrix, 0, k)) for k in range(len(matrix))]
     return functools.reduce(lambda total, k: total - terms[k] if k % 2 else total + terms[k], range(1, len(terms)), terms[0])
+
+
+def _matrix_power(trace: "Trace", a: Any, n: int) -> Any:
+    """NumPy's own, by squares."""
+    matrix = arrays.items(trace, a) if n >= 0 else arrays.items(trace, trace.call(np.linalg.inv, (a,), {}))
+    return arrays.wrap(trace, np.linalg.matrix_power(matrix, abs(n)))
 
 
 def _det(trace: "Trace", a: Any) -> Any:
@@ -307,6 +339,10 @@ MEANINGS = {
     "scipy.special.softmax": means(_softmax, each=()),
     "scipy.special.log_softmax": means(_log_softmax, each=()),
     "numpy.linalg.norm": means(_norm, each=()),
+    "numpy.linalg.slogdet": means(_slogdet, each=()),
+    "numpy.linalg.matrix_power": means(_matrix_power, each=()),
+    "numpy.tensordot": _of_objects(np.tensordot),
+    "numpy.convolve": _of_objects(np.convolve),
     "numpy.linalg.det": means(_det, each=()),
     "numpy.linalg.cholesky": means(_cholesky, each=()),
     "numpy.linalg.eigvalsh": means(_eigvalsh, each=()),

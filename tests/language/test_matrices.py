@@ -126,6 +126,43 @@ def test_float32():
     assert max(error(x, y) for x, y in zip(got, np.linalg.inv(a.astype(np.float32).astype(float)), strict=True)) < 2e-5
 
 
+# what is made of products
+
+
+ARRAYS = {"a": (3, 3), "b": (2, 3), "x": (4,), "y": (3,)}
+COMBINED = {
+    "sign and logarithm of a determinant": (
+        lambda a, b, x, y: tuple(np.linalg.slogdet(a)),
+        lambda a, b, x, y: (np.sign(np.linalg.det(a)), np.log(abs(np.linalg.det(a)))),
+    ),
+    "a cube": (lambda a, b, x, y: np.linalg.matrix_power(a, 3), lambda a, b, x, y: a @ a @ a),
+    "a power below 0": (lambda a, b, x, y: np.linalg.matrix_power(a, -2), lambda a, b, x, y: np.linalg.inv(a) @ np.linalg.inv(a)),
+    "axes summed": (lambda a, b, x, y: np.tensordot(b, a, ([1], [0])), lambda a, b, x, y: b @ a),
+    "all axes summed": (lambda a, b, x, y: np.tensordot(a, a), lambda a, b, x, y: np.sum(a * a)),
+    "a convolution": (
+        lambda a, b, x, y: np.convolve(x, y, "valid"),
+        lambda a, b, x, y: np.array([x[k] * y[2] + x[k + 1] * y[1] + x[k + 2] * y[0] for k in range(2)]),
+    ),
+    "a norm of order 3": (lambda a, b, x, y: np.linalg.norm(x, 3), lambda a, b, x, y: np.sum(abs(x) ** 3) ** (1 / 3)),
+    "the least size": (lambda a, b, x, y: np.linalg.norm(x, -np.inf), lambda a, b, x, y: np.min(abs(x))),
+}
+
+
+@pytest.mark.parametrize("name", COMBINED)
+def test_what_is_made_of_products(name, rng):
+    function, written_out = COMBINED[name]
+    given = {each: rng.normal(size=shape) for each, shape in ARRAYS.items()}
+    expected = function(**given)
+    parts = expected if isinstance(expected, tuple) else (expected,)
+    cores = [",".join(map(str, np.shape(part))) for part in (*given.values(), *parts)]
+    signature = f"{','.join(f'({core})' for core in cores[:4])}->{','.join(f'({core})' for core in cores[4:])}"
+    kernel, other = (nbad.kernel(each, signature=signature) for each in (function, written_out))
+    for got, part in zip(kernel(**given) if len(parts) > 1 else (kernel(**given),), parts, strict=True):
+        np.testing.assert_allclose(got, part, rtol=1e-13)
+    jacobians = (nbad.jacobian(each)(*given.values()) for each in (kernel, other))
+    np.testing.assert_allclose(*jacobians, rtol=1e-11, atol=1e-13)
+
+
 # factors and eigenvalues
 
 
