@@ -13,10 +13,7 @@ _OF_JAX = ("computes with {value} and an array of JAX's, which is no argument of
 _WRITE = ("writes into {value}", "return the new value: a kernel changes nothing in place")
 
 PROTOCOL = {
-    "__float__": (
-        "turns {value} into a Python float, in code that nbad cannot see into",
-        "np.sin(x)  # NumPy's function, or one that the kernel reaches by name",
-    ),
+    "__float__": ("turns {value} into a Python float, in code that nbad cannot see into", "np.sin(x)  # NumPy's function"),
     "__int__": ("turns {value} into an int, in code that nbad cannot see into", "int(x)"),
     "__index__": ("uses {value} as an index or a count", "for _ in range(3):  # a number known when the kernel is traced"),
     "__complex__": ("turns {value} into a complex number", "keep the real and the imaginary part in two variables"),
@@ -68,6 +65,8 @@ def protocol(name: str, line: str) -> tuple[str, str]:
         return "makes {value} a number of another precision", LIBRARY["numpy.float32"]
     if name == "__array__" and (made := _OF_NUMPY.match(line)):
         return "turns {value} into a whole number or bool of NumPy's", "{name} != 0" if made[1] else "int({name})"
+    if name == "__float__" and "quad(" in line:
+        return PROTOCOL[name][0], "scipy.integrate.fixed_quad(f, 0.0, 1.0, n=20)[0]  # f is given an array: np.exp, not math.exp"
     if name == "__float__" and (called := _OF_MATH.match(line)) and hasattr(np, called[1]):
         return PROTOCOL[name][0], f"np.{called[1]}(...)  # NumPy's function, which takes traced values there"
     return _WRITES[name] if name in _WRITES and _ITEM_WRITE.match(line) else PROTOCOL[name]
@@ -332,15 +331,16 @@ _REDUCTIONS = {"add": "sum", "logical_and": "all", "logical_or": "any", "maximum
 # for library functions, or calls of them, that nbad does not know
 LIBRARY = {
     **dict.fromkeys(("math.frexp", "numpy.frexp"), "e = math.floor(math.log2(abs(x))) + 1; m = x / 2.0**e  # of x other than 0"),
+    "math.isqrt": "math.floor(math.sqrt(n))",
     "math.factorial": "math.gamma(n + 1)",
     "numpy.arange": "x + np.arange(3)",
     "numpy.argsort": "np.sort(x)  # the places of items are not known when a kernel is traced",
     "numpy.count_nonzero": "np.sum(np.where(x > 0, 1.0, 0.0))",
     "numpy.float32": "call the kernel with float32 arrays",
     "numpy.isin": "x in (1.0, 2.0)",
+    **dict.fromkeys(("numpy.linalg.eig", "numpy.linalg.eigh"), "np.linalg.eigvalsh(a)  # of vectors not even the sign is unique"),
     "numpy.logspace": "10.0 ** np.linspace(0.0, x, 3)",
     **{f"numpy.{ufunc}.reduce": f"np.{name}(x)" for ufunc, name in _REDUCTIONS.items()},
-    "numpy.tensordot": "np.einsum('ij,j->i', a, b)",
     **dict.fromkeys(("statistics.mean", "statistics.fmean"), "sum(values) / len(values)"),
 }
 
@@ -350,17 +350,6 @@ METHODS = {
     "at": "for k, value in zip(places, y): a[k] = np.{ufunc}(a[k], value)",
     "outer": "np.{ufunc}(x[:, None], y)  # of one axis each",
     "reduce": "functools.reduce(np.{ufunc}, x)  # of one axis",
-}
-
-# what to write for a verb in a kernel, where that is not the gradient
-VERBS = {
-    "nbad.bind": "f(x)  # the kernel itself",
-    "nbad.indexed": "f(nbad.indexed(a, i))  # outside, in the call of the kernel",
-    "nbad.value_and_grad(f)": "f(x), nbad.grad(f)(x)",
-    "nbad.value_and_jacobian(f)": "f(x), nbad.grad(f)(x)",
-    "nbad.hessian(f)": "nbad.grad(nbad.grad(f))(x)",
-    "nbad.hvp": "nbad.grad(nbad.grad(f))(x) * v",
-    "nbad.jvp": "nbad.grad(f)(x) * x_dot",
 }
 
 # reductions and the like: of one number they are that number, and whoever writes them means the array that it comes from

@@ -328,6 +328,21 @@ def _call_surface(spline: Any, is_grid: bool, trace: "Trace", x: Any, y: Any, dx
     return arrays.with_axes(trace, result, 2) if is_grid and grid else result
 
 
+# what to write for functions that nbad does not know
+_SERIES_OF = (
+    ("chebyt", "chebyshev", "cheb"), ("hermite", "hermite", "herm"), ("hermitenorm", "hermite_e", "herme"),
+    ("laguerre", "laguerre", "lag"), ("legendre", "legendre", "leg"),
+)  # fmt: skip
+_REWRITES = {
+    "betaincc": "1.0 - sc.betainc(a, b, x)", "chdtr": "sc.gammainc(v / 2, x / 2)", "chdtrc": "sc.gammaincc(v / 2, x / 2)",
+    "ive": "np.exp(-abs(z)) * sc.iv(v, z)", "k0e": "np.exp(x) * sc.k0(x)", "k1e": "np.exp(x) * sc.k1(x)",
+    "kve": "np.exp(z) * sc.kv(v, z)", "pdtr": "sc.gammaincc(np.floor(k) + 1.0, m)", "rgamma": "1.0 / sc.gamma(z)",
+    "spherical_jn": "np.sqrt(np.pi / (2.0 * z)) * sc.jv(n + 0.5, z)  # of positive z",
+    "stdtr": "p = 0.5 * sc.betainc(df / 2, 0.5, df / (df + t * t)); np.where(t > 0, 1.0 - p, p)",
+    **{f"eval_{name}": f"np.polynomial.{place}.{short}val(x, [0.0] * n + [1.0])" for name, place, short in _SERIES_OF},
+}  # fmt: skip
+REWRITES = {f"scipy.special.{name}": text.replace("sc.", "scipy.special.") for name, text in _REWRITES.items()}
+
 # made of the table, so that none is forgotten; `nbad.special` hands them on
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: _function(row, name)

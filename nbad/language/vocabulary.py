@@ -6,7 +6,6 @@ value: nothing can be added to it, and it does not matter what was imported befo
 
 import bisect
 import builtins
-import difflib
 import functools
 import math
 import sys
@@ -21,7 +20,7 @@ import numpy as np
 from nbad.errors import TraceError, closest
 from nbad.language import array_functions, lookup, masks, matrices, number_functions, refusals, special_functions
 from nbad.language.meanings import LibraryFunction, Meaning, means
-from nbad.language.special_functions import stop_gradient
+from nbad.language.special_functions import REWRITES, stop_gradient
 from nbad.language.values import TraceAttributeError
 from nbad.operations.table import ROWS
 
@@ -122,12 +121,11 @@ def unknown(trace: "Trace", path: str) -> TraceError:
     what = f"calls `{path}` on a traced value, which nbad does not know"
     module, _, name = path.rpartition(".")
     offered = sorted({p.rpartition(".")[2] for p in MEANINGS if p.rpartition(".")[0] == module})
-    close = [f"{module}.{each}" for each in difflib.get_close_matches(name, offered, 1, cutoff=0.8)]
-    ufunc = getattr(np, module.removeprefix("numpy."), None)
-    if isinstance(ufunc, np.ufunc) and name in refusals.METHODS:
-        close = [refusals.METHODS[name].format(ufunc=ufunc.__name__)]
-    if path in refusals.LIBRARY or close:
-        return trace.refusal(what, refusals.LIBRARY.get(path, *close))
+    rewrite, ufunc = refusals.LIBRARY.get(path, REWRITES.get(path)), getattr(np, module.removeprefix("numpy."), None)
+    if rewrite is None and isinstance(ufunc, np.ufunc) and name in refusals.METHODS:
+        rewrite = refusals.METHODS[name].format(ufunc=ufunc.__name__)
+    if rewrite is not None:
+        return trace.refusal(what, rewrite)
     known = textwrap.shorten(f"one of {module}: {', '.join(offered)}", SHOWN, placeholder=" ...")
     is_scalar = not path.startswith(_ARRAYS) or isinstance(getattr(np, name, None), np.ufunc)
     fix = next((p for p in (f"math.{name}", f"numpy.{name}") if p in MEANINGS), "the same, written in loops over items")

@@ -143,7 +143,7 @@ class Flagged:
             raise cause.error.with_traceback(None)  # where compiled code rounds differently
 
     def _run(self, given: Given, arrays: Sequence[np.ndarray]) -> None:
-        """Run the plain function on Python's numbers, else on NumPy's of the sweep's dtype, until it raises what the trace met."""
+        """Run the plain function on Python's numbers, else on NumPy's of the same dtype, until it raises what the trace met."""
         others: list[Exception] = []
 
         def keep(kind, error, traceback):

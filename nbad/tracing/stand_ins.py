@@ -20,7 +20,7 @@ from nbad.branching.flow import Flow
 from nbad.graphs.failures import first_causes, may_fail
 from nbad.graphs.interpreter import evaluate
 from nbad.graphs.kernels import KernelLike, is_kernel
-from nbad.language import arrays, masks, meanings, refusals, vocabulary
+from nbad.language import arrays, masks, meanings, vocabulary
 from nbad.language.trace import Trace
 from nbad.language.values import Perhaps, Tracer, first_traced
 from nbad.rewriting.unseen import asking_method
@@ -30,6 +30,16 @@ Answer = Callable[["Rebinder", Any, str, tuple[Any, ...], dict[str, Any]], Any]
 DEEPEST_RECURSION = 100
 _ASYNCHRONOUS = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _IMPURE = ("random", "secrets", "time", "numpy.random")
+# what to write for a verb in a kernel, where that is not the gradient
+_VERBS = {
+    "nbad.bind": "f(x)  # the kernel itself",
+    "nbad.indexed": "f(nbad.indexed(a, i))  # outside, in the call of the kernel",
+    "nbad.value_and_grad(f)": "f(x), nbad.grad(f)(x)",
+    "nbad.value_and_jacobian(f)": "f(x), nbad.grad(f)(x)",
+    "nbad.hessian(f)": "nbad.grad(nbad.grad(f))(x)",
+    "nbad.hvp": "nbad.grad(nbad.grad(f))(x) * v",
+    "nbad.jvp": "nbad.grad(f)(x) * x_dot",
+}
 _PLAIN = (float, int, complex, str, bytes, type(None), np.generic)
 # what a kernel may take out of a container or an object, and call
 _REACHED = (FunctionType, BuiltinFunctionType, np.ufunc, functools.partial, origins.CachedFunction)
@@ -241,7 +251,7 @@ class Rebinder:
     def _verb(self, value: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A function of nbad itself: it takes and makes kernels, but takes no traced values."""
         if first_traced((args, kwargs)) is not None:
-            raise self.trace.refusal(f"calls `{path}` with a traced value", refusals.VERBS.get(path, "nbad.grad(f)(x)"))
+            raise self.trace.refusal(f"calls `{path}` with a traced value", _VERBS.get(path, "nbad.grad(f)(x)"))
         return self.rebind(_call(value, args, kwargs), f"{path}(f)")
 
     @_answering

@@ -20,6 +20,7 @@ from nbad.codegen.lower import lower
 from nbad.errors import MissingExtraError, TraceError
 from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.interpreter import evaluate
+from nbad.language import special_functions
 from nbad.operations import scipy_link
 from nbad.operations.series import HALF_LINE
 from nbad.operations.table import TABLE
@@ -336,6 +337,25 @@ def _betainc_of_two(x):
 
 def _betainc_of_three(x):
     return special.betainc(2.0, 3.0, x)
+
+
+POINT = {"v": 2.0, "z": 1.7, "k": 2.5, "m": 1.3, "n": 2, "df": 5.0, "t": -0.8, "a": 1.5, "b": 2.5, "x": 0.7}
+OPERANDS = {"betaincc": "a b x", "rgamma": "z", "pdtr": "k m", "spherical_jn": "n z", "stdtr": "df t"}
+OPERANDS |= dict.fromkeys(("chdtr", "chdtrc"), "v x") | dict.fromkeys(("ive", "kve"), "v z") | dict.fromkeys(("k0e", "k1e"), "x")
+
+
+@pytest.mark.parametrize("path", special_functions.REWRITES)
+def test_what_to_write_for_other_functions_of_scipy(path):
+    name = path.rpartition(".")[2]
+    operands = OPERANDS.get(name, "n x").split()
+    *before, value = special_functions.REWRITES[path].partition("#")[0].split("; ")
+    lines = [f"def f({', '.join(operands)}):", *before, f"return {value}"]
+    namespace = {"np": np, "scipy": scipy}
+    exec("\n    ".join(lines), namespace)
+    kernel = nbad.kernel(namespace["f"], static=[each for each in operands if each == "n"])
+    for sign in {1.0, -1.0 if name == "stdtr" else 1.0}:
+        point = [POINT[each] * (sign if each == "t" else 1) for each in operands]
+        assert kernel(*point) == pytest.approx(getattr(scipy.special, name)(*point), rel=1e-13)
 
 
 # the families

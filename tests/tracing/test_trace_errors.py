@@ -453,7 +453,13 @@ def test_unknown_functions():
         return scipy.stats.norm.moment(x)
 
     def in_a_list(x):
-        return np.tensordot([x, 1.0, x], TABLE, 1)
+        return np.gradient([x, 1.0, x])
+
+    def scaled(x):
+        return scipy.special.k0e(x)
+
+    def imaginary(x):
+        return scipy.special.erfi(x)
 
     def stacked(x):
         return np.unwrap([x, x])
@@ -470,11 +476,13 @@ def test_unknown_functions():
     def reduced(x):
         return FUNCTIONS["fmod"].outer(x, x)
 
-    expect_unknown(misspelled, "math.isqrt", "fix: math.sqrt")
+    expect_unknown(misspelled, "math.isqrt", "fix: math.floor(math.sqrt(n))")
     expect_unknown(listed, "numpy.unwrap", "one of numpy: abs, absolute, ")
     expect_unknown(nested, "numpy.fft.fft", "expected: a function of math or numpy")
     expect_unknown(submodule, "scipy.stats.norm.moment", "expected: ")
-    expect_unknown(in_a_list, "numpy.tensordot", "fix: np.einsum('ij,j->i', a, b)")
+    expect_unknown(in_a_list, "numpy.gradient", "fix: the same, written in loops over items")
+    expect_unknown(scaled, "scipy.special.k0e", "fix: np.exp(x) * scipy.special.k0(x)")
+    expect_unknown(imaginary, "scipy.special.erfi", "fix: an operation of your own")  # not the function of the closest name
     expect_unknown(counts, "numpy.count_nonzero", "fix: np.sum(np.where(x > 0, 1.0, 0.0))")
     expect_unknown(stacked, "numpy.unwrap", "expected: one of numpy: abs, ")
     expect_unknown(of_a_dict, "scipy.special.ber", "fix: an operation of your own, made by nbad.primitive('ber', ...)")
