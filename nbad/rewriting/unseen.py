@@ -24,6 +24,8 @@ HARMLESS = frozenset(
 )
 
 
+# Python 3.11 computes properties that are cached under a lock, which hides nothing
+_LOCKED = functools.cached_property.__get__.__code__
 _NUMBERS = frozenset("bool complex float float64 int numbers".split())
 _COMPARISONS = ("COMPARE_OP", "CONTAINS_OP", "IS_OP")
 _IS = dis.opmap["IS_OP"]
@@ -72,7 +74,7 @@ class Unseen:
     def _read(self, frame: FrameType) -> _Code:
         code = frame.f_code
         known = _Code(code)
-        if not code.co_filename.startswith(lines.PACKAGE) and "__nbad__" not in code.co_names:
+        if not code.co_filename.startswith(lines.PACKAGE) and "__nbad__" not in code.co_names and code is not _LOCKED:
             is_users = not lines.is_library(frame)
             known = _Code(code, list(_covered(code, _may_hide)), is_users and _compares(code), is_users and _asks_type(code))
         self._known[id(code)] = known

@@ -1,6 +1,7 @@
 """Code that nbad does not rewrite is guarded all the same: handlers, managers and identity in it."""
 
 import contextlib
+import functools
 import math
 
 import numpy as np
@@ -208,6 +209,20 @@ def test_methods_of_nested_classes_are_seen_into():
     np.testing.assert_array_equal(of_class([-1.0, 2.0]), [x * Outer.Inner.is_positive(x) for x in (-1.0, 2.0)])
     kernel = nbad.kernel(lambda x: Outer.Inner().inverse(x) + Outer().asks(x))
     np.testing.assert_array_equal(kernel([0.0, 2.0, -4.0]), [0.0, 1.5, -0.25])
+
+
+class Cached:
+    def __init__(self, x):
+        self.x = x
+
+    @functools.cached_property
+    def square(self):
+        return self.x**2
+
+
+def test_cached_properties_are_computed_once():
+    kernel = nbad.kernel(lambda x: (c := Cached(x)).square + c.square)
+    np.testing.assert_array_equal(nbad.grad(kernel)([1.0, -3.0]), [4.0, -12.0])
 
 
 def multiples(x):
