@@ -105,7 +105,8 @@ def _check_call(trace: "Trace", function: LibraryFunction, args: tuple[Any, ...]
     arity, path, shown = function.meaning.arity, function.path, _signature(function.meaning.act)
     for name in options:
         if name not in shown.parameters and not any(p.kind is p.VAR_KEYWORD for p in shown.parameters.values()):
-            raise trace.refusal(f"passes `{name}=` to `{path}`", _example(function))
+            fix = refusals.LIBRARY.get(f"{path}({name}=)", _example(function))
+            raise trace.refusal(f"passes `{name}=` to `{path}`", fix)
     if arity is not None and arity != len(args):
         fix = refusals.LIBRARY.get(path, _example(function))
         raise trace.refusal(f"calls `{path}` with {plural(len(args), 'argument')}", fix, expected=f"{arity}")

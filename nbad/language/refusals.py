@@ -328,6 +328,7 @@ def truth(line: str, is_rewritten: bool) -> tuple[str, str]:
 
 
 _REDUCTIONS = {"add": "sum", "logical_and": "all", "logical_or": "any", "maximum": "max", "minimum": "min", "multiply": "prod"}
+_WITHOUT = {"sum": "0.0", "prod": "1.0", "max": "-np.inf", "min": "np.inf"}
 # for library functions, or calls of them, that nbad does not know
 LIBRARY = {
     **dict.fromkeys(("math.frexp", "numpy.frexp"), "e = math.floor(math.log2(abs(x))) + 1; m = x / 2.0**e  # of x other than 0"),
@@ -341,6 +342,9 @@ LIBRARY = {
     **dict.fromkeys(("numpy.linalg.eig", "numpy.linalg.eigh"), "np.linalg.eigvalsh(a)  # of vectors not even the sign is unique"),
     "numpy.logspace": "10.0 ** np.linspace(0.0, x, 3)",
     **{f"numpy.{ufunc}.reduce": f"np.{name}(x)" for ufunc, name in _REDUCTIONS.items()},
+    "numpy.mean(where=)": "np.sum(np.where(mask, x, 0.0)) / np.sum(np.where(mask, 1.0, 0.0))",
+    **{f"numpy.{name}(where=)": f"np.{name}(np.where(mask, x, {other}))" for name, other in _WITHOUT.items()},
+    "scipy.special.logsumexp(b=)": "scipy.special.logsumexp(a + np.log(b))  # of positive b",
     **dict.fromkeys(("statistics.mean", "statistics.fmean"), "sum(values) / len(values)"),
 }
 

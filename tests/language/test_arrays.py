@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.special
 from helpers.array_programs import ARGUMENTS, Writer
 from helpers.tracing import FakeKernel
 from helpers.tracing import function_of as program
@@ -697,6 +698,9 @@ def test_functions_that_do_not_take_these_arrays():
     def order(m):
         return np.linalg.norm(m, 2)
 
+    def weighted(a):
+        return scipy.special.logsumexp(a, b=a)
+
     def reduced(a):
         return np.add.reduce(a)
 
@@ -714,7 +718,8 @@ def test_functions_that_do_not_take_these_arrays():
 
     expect(of_math, "calls `math.exp` on an array", "fix: [math.exp(v) for v in x]")
     expect(to_float, "calls `builtins.float` on an array", "fix: [float(v) for v in x]")
-    expect(with_options, "passes `where=` to `numpy.sum`", "fix: numpy.sum(x, axis=None, keepdims=False, initial=None)")
+    expect(with_options, "passes `where=` to `numpy.sum`", "fix: np.sum(np.where(mask, x, 0.0))")
+    expect(weighted, "passes `b=` to `scipy.special.logsumexp`", "fix: scipy.special.logsumexp(a + np.log(b))")
     expect(large, "calls `np.linalg.inv` on a matrix of 4 rows", "fix: np.linalg.inv(a[:3, :3])")
     expect(oblong, "calls `np.linalg.det` on an array of shape (2, 3)", "fix: np.linalg.det(a)  # one square matrix")
     expect(order, "takes the norm of order 2 of an array", "fix: np.linalg.norm(x)")
