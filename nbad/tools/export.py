@@ -277,8 +277,8 @@ class Module:
 
     def _imports(self) -> str:
         has_functions = bool(self.functions)
-        plain = [*["import hashlib"] * has_functions, "import math", *["from collections import namedtuple"] * self._is_named]
-        plain += ["from contextlib import suppress"] * has_functions
+        plain = [*["import hashlib"] * has_functions, "import math", "import sys"]
+        plain += ["from collections import namedtuple"] * self._is_named + ["from contextlib import suppress"] * has_functions
         partners = ["import numba", "import numpy as np", *(functions.IMPORTS if has_functions else functions.OF_ROWS)]
         return "\n".join([*plain, "", *partners, "", ""])
 

@@ -19,7 +19,8 @@ Computes in WORKING, with Numba and NumPy only. Exported from ORIGIN by nbad VER
 
 IMPORTS
 DTYPE = np.dtype(np.WORKING)
-OPTIONS = {"error_model": "numpy", "cache": "__file__" in globals(), "nogil": True}
+IS_FOUND = "__file__" in globals() and "<" not in __name__ and vars(sys.modules.get(__name__, math)) is globals()
+OPTIONS = {"error_model": "numpy", "cache": IS_FOUND, "nogil": True}  # what Numba has cached asks for its module by name
 TILE = 512  # elements that are computed at a time
 REVERSE_TILE = REVERSE_STEP  # the same of a reverse sweep whose results stay in the caches
 LINE = 64 // DTYPE.itemsize  # elements of a cache line
@@ -385,8 +386,7 @@ def vjp(CALL):
 
 def jacobian(CALL):
     """The Jacobian of each element, (*B, OUTPUTS, INPUTS): core values in C order."""
-    _, residuals, shape, _ = SWEPT(ARGUMENTS)
-    return BLOCKED(residuals, shape)
+    return BLOCKED(*SWEPT(ARGUMENTS)[1:3])
 
 
 def BLOCKED(residuals, shape):

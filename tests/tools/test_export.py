@@ -2,9 +2,11 @@
 
 import ast
 import functools
+import importlib.util
 import math
 import operator
 import re
+import runpy
 import subprocess
 import sys
 import types
@@ -295,12 +297,21 @@ def test_calls_of_functions_do_not_wait_for_one_another():
     assert width(nbad.kernel(lambda x: np.exp(x) * sum(x**k for k in range(1, 9)))) == "max(LINE, 2 * LANES)"
 
 
-def test_a_module_without_a_file_is_not_cached(interpreted):
-    """Where Numba would find no place for it."""
-    module = interpreted(nbad.kernel(lambda x: 2.0 * x))
-    assert module.OPTIONS["cache"] is False
-    exec(nbad.export(nbad.kernel(lambda x: 2.0 * x)), found := {"__file__": "module.py"})
-    assert found["OPTIONS"]["cache"] is True
+def test_only_a_module_that_its_name_leads_to_is_cached(interpreted, tmp_path, monkeypatch):
+    """Without a file Numba finds no place for it; and a later process imports, by its name, the module of what it finds there."""
+
+    def is_cached(module):
+        return vars(module)["OPTIONS"]["cache"]
+
+    monkeypatch.syspath_prepend(tmp_path)
+    path = tmp_path / "twice.py"
+    path.write_text(nbad.export(nbad.kernel(lambda x: 2.0 * x)))
+    spec = importlib.util.spec_from_file_location("loaded_alone", path)
+    spec.loader.exec_module(alone := importlib.util.module_from_spec(spec))
+    ran = types.SimpleNamespace(**runpy.run_path(str(path)))
+    modules = interpreted(nbad.kernel(lambda x: 2.0 * x)), alone, ran, importlib.import_module("twice")
+    assert [*map(is_cached, modules)] == [False, False, False, True]
+    assert is_cached(types.SimpleNamespace(**runpy.run_path(str(path), run_name="__main__")))
 
 
 def test_what_cannot_stand_alone_is_refused():
