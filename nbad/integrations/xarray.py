@@ -276,7 +276,7 @@ def _tangent(made, k, tangent):
     if not isinstance(tangent, xr.DataArray):
         if tangent is None:
             return tangent if name in made.names else 0.0  # also where alignment made floats of whole numbers
-        return as_number(tangent, f"{name}_dot", primal)
+        return as_number(tangent, "jvp", f"{name}_dot", name if isinstance(primal, xr.DataArray) else None)
     if not isinstance(primal, xr.DataArray) or set(tangent.dims) != set(primal.dims):
         raise ArgumentValueError(
             f"{made.bound.program.call}: the tangent of {name} has other dimensions",

@@ -274,7 +274,7 @@ class Pullback(PullbackOfPartner):
 def _seed(name, seed, y, lead):
     """A seed as an array of the value's shape, behind a leading axis where there are many."""
     if not isinstance(seed, xr.DataArray):
-        return as_number(seed, name, y)
+        return as_number(seed, "pullback", name)
     wanted = y.dims if lead is None else (lead.name, *y.dims)
     unknown = [d for d in seed.dims if d not in wanted]
     if unknown:
@@ -289,15 +289,17 @@ def _seed(name, seed, y, lead):
     return seed.variable.set_dims({d: sizes[d] for d in wanted}).transpose(*wanted).data
 
 
-def as_number(value: Any, name: str, y: Any) -> Any:
-    """A seed or tangent without labels: a number."""
-    if not isinstance(value, xr.Dataset) and foreign.axes_of(value) == 0:
+def as_number(value: Any, call: str, name: str, of: str | None = "y") -> Any:
+    """A seed or tangent without labels: a number, which stands for what code calls `of`; None where that is a number, too."""
+    is_table = isinstance(value, xr.Dataset)
+    if not is_table and foreign.axes_of(value) == 0:
         return value[()] if isinstance(value, np.ndarray) else value
+    line = f"{name}[{next(iter(value), of)!r}]" if is_table else f"{of}.copy(data={name})"
     raise ArgumentTypeError(
-        f"`pullback`: {name} has no labels, and nothing is paired by position",
+        f"`{call}`: {name} has no labels, and nothing is paired by position",
         got=foreign.shown(value),
-        expected="a DataArray or a number",
-        fix=f"{name}[{next(iter(value), 'y')!r}]" if isinstance(value, xr.Dataset) else f"y.copy(data={name})",
+        expected="a DataArray or a number" if of else "a number, as that which it belongs to",
+        fix=line if of else "1.0",
     )
 
 

@@ -230,6 +230,16 @@ WRONG = {
         None,
     ),
     "a tangent of other dimensions": ("jvp(product, (r, 1.0, 1.0), (k, 1.0, 1.0))", "other dimensions", None),
+    "a tangent without labels": (
+        "jvp(product, (r, 1.0, 1.0), (np.ones((2, 3)), 1.0, 1.0))",
+        "`jvp`: a_dot has no labels",
+        "(lambda a, a_dot: jvp(product, (a, 1.0, 1.0), (FIX, 1.0, 1.0)))(r, np.ones((2, 3)))",
+    ),
+    "a tangent of a number": (
+        "jvp(product, (r, 1.0, 1.0), (r, np.ones(2), 1.0))",
+        "`jvp`: b_dot has no labels",
+        "jvp(product, (r, 1.0, 1.0), (r, FIX, 1.0))",
+    ),
     "too few tangents": ("jvp(product, (r, 1.0, 1.0), (r,))", "one tangent per argument", None),
     "vectors": ("jacobian(norm)(r)", "vectors for each element", "FIX"),
     "dates": ("vjp(product, r.astype('M8[ns]'), 1.0, 1.0)", "a holds datetimes", None),
