@@ -54,7 +54,7 @@ _CONVERSIONS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
     ("np.asarray({0}, dtype=float)", lambda value: np.asarray(value, dtype=float)),
     ("np.array(list({0}.values()), dtype=float)", lambda value: np.array(list(value.values()), dtype=float)),
     ("np.array(sorted({0}), dtype=float)", lambda value: np.array(sorted(value.union()), dtype=float)),
-    ("np.hstack({0})  # all of its numbers, one after the other", lambda value: np.hstack(value).astype(float)),
+    ("np.hstack({0})  # all of its numbers, one after the other", lambda value: np.hstack(_parts(value)).astype(float)),
 )
 _EXAMPLE = "np.array([1.0, 2.0])  # an array of numbers"
 
@@ -86,10 +86,11 @@ def _parts_of(value: Any) -> Iterator[Any]:
 
 @lru_cache(maxsize=256)
 def _is_foreign(kind: Any) -> bool:
-    """Whether a type answers to ufuncs in a way of its own, or is one of those that are known to mean more than numbers."""
+    """Whether a type answers to ufuncs in a way of its own, is a table, or is known to mean more than numbers."""
     if kind.__module__.startswith("nbad."):  # traced values refuse in words of their own
         return False
-    return getattr(kind, "__array_ufunc__", _NUMPY) is not _NUMPY or _row(kind, LINES) is not None
+    is_table = hasattr(kind, "__dataframe__")  # whose columns have names: Arrow's are arrays to NumPy
+    return is_table or getattr(kind, "__array_ufunc__", _NUMPY) is not _NUMPY or _row(kind, LINES) is not None
 
 
 def partner(verb: str | None, values: Iterable[Any]) -> str | None:
@@ -272,6 +273,13 @@ def conversion(value: Any, name: str, code: str | None) -> str:
     if found is None and code is None and isinstance(value, str | bytes):
         return f"@nbad.kernel(static=({name!r},))  # fixes {name} when the kernel is traced"
     return found or ("1.0" if code else _EXAMPLE)
+
+
+def _parts(value: Any) -> Any:
+    """Lists and arrays of arrays: of bytes and of Arrow's text NumPy makes numbers, too, those of their characters."""
+    if not isinstance(value, list | tuple | np.ndarray):
+        raise TypeError
+    return value
 
 
 def _works(convert: Callable[[Any], Any], value: Any) -> bool:

@@ -135,6 +135,7 @@ ARGUMENTS = {
     "pint": "of_package('pint', 'Quantity', magnitude=property(numbers))(x)",
     "astropy": "of_package('astropy.units.quantity', 'Quantity', value=property(numbers))(x)",
     "a type derived from one of pandas'": "type('Mine', (of_package('pandas', 'Series', to_numpy=numbers),), {})(x)",
+    "a table of named columns": "type('Table', (), {'__dataframe__': None, '__array__': Labelled.__array__, 'numbers': x})()",
     "a list of quantities": "[of_package('pint', 'Quantity', magnitude=property(numbers))(k) for k in (1.0, 2.0)]",
     "a missing value": "of_package('pandas._libs.missing', 'NAType')(x)",
     "no array": "Unconvertible()",
