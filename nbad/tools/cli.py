@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
 def _profile_parser(commands: Any) -> None:
     profile = commands.add_parser("profile", help="time a kernel, its reverse sweep and its Jacobian, and check them")
     profile.add_argument("target", metavar="FILE[:NAME]", help="Python file with a kernel and sample_inputs(rng, n, dtype)")
-    profile.add_argument("--n", type=_count, default=1_000_000, help="elements (default 1e6)")
+    profile.add_argument("-n", "--n", type=_count, default=1_000_000, help="elements (default 1e6)")
     profile.add_argument("--seeds", type=_count, default=8, help="seeds of the reverse sweep (default 8)")
     profile.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="default float64")
     profile.add_argument("--repeats", type=_count, default=7, help="the best of so many runs is shown (default 7)")

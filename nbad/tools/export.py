@@ -289,7 +289,7 @@ class Module:
         rows = [f"    {k:>3}  {value.name:<24} {value.source or ''}".rstrip() for k, value in enumerate(self.plan.residuals)]
         doc = (inspect.getdoc(f) or "").replace("\\", "\\\\").replace('"""', "'''").strip()
         return {
-            "NAME": re.sub(r'[\\"{}\n\r]', _escaped, f.__name__),
+            "NAME": re.sub(r'[\x00-\x1f\\"{}\ud800-\udfff]', _escaped, f.__name__),
             "DOC": doc and f"{doc}\n\n",
             "NAMES": listed,
             "CALL": ", ".join(_parameters(f, program.names)),
@@ -329,7 +329,7 @@ def _with_codes(graph: Graph, program: Program, causes: Sequence[int]) -> Graph:
 
 def _escaped(found: re.Match) -> str:
     """A character as it may stand in text, with fields in it or without."""
-    return f"\\x{ord(found[0]):02x}"
+    return f"\\u{ord(found[0]):04x}"
 
 
 def _apart(name: str, parameters: Sequence[str]) -> str:

@@ -339,11 +339,11 @@ def test_cache_with_a_wrong_setting(folder, capsys, monkeypatch):
 def test_sizes_are_positive_whole_numbers(capsys, number):
     with pytest.raises(SystemExit, match="2"):
         cli.main(["profile", "mine.py", f"--n={number}"])
-    assert f"argument --n: expected a positive whole number, got {number}" in capsys.readouterr().err
+    assert f"argument -n/--n: expected a positive whole number, got {number}" in capsys.readouterr().err
 
 
 def test_sizes_may_be_written_with_an_exponent():
-    assert cli._parser().parse_args(["profile", "mine.py", "--n", "1e6"]).n == 1_000_000
+    assert [cli._parser().parse_args(["profile", "mine.py", n, "1e6"]).n for n in ("-n", "--n")] == [1_000_000] * 2
 
 
 def test_narrow_terminals_cut_nothing(write, capsys, monkeypatch):

@@ -243,7 +243,7 @@ def test_parameters_may_have_any_name(interpreted, name):
     assert exported.jacobian(2.0, 3.0).tolist() == [[12.0, 4.0]]
 
 
-@pytest.mark.parametrize("name", ['a "b" {c}', "back\\slash"])
+@pytest.mark.parametrize("name", ['a "b" {c}', "back\\slash", "zero\0", "half \udc80"])
 def test_kernels_may_have_any_name(interpreted, name):
     """Which stands in docstrings, and in messages."""
     exported = interpreted(nbad.kernel(types.FunctionType((lambda x: x * x).__code__, {}, name)))
