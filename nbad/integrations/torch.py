@@ -32,7 +32,7 @@ def function(f: Kernel) -> "Function":
     callable
         Takes what `f` takes, tensors among it, and returns tensors in the structure that `f` returns. Floating tensors have
         derivatives; numbers, NumPy arrays, integer and bool tensors have none. They broadcast, and the dtype is what PyTorch
-        makes of them, float64 or float32: numbers, 0-d tensors and integers give way.
+        makes of them, float64 or float32: numbers, 0-d tensors and integers give way. Integers alone become float64.
 
     Raises
     ------
@@ -66,8 +66,6 @@ class Function(Made):
     """What `function` returns: a function with the kernel's name, docstring and signature."""
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        if "torch._dynamo.trace_rules" in sys.modules:
-            _hide()
         if torch.compiler.is_compiling():  # `torch.compile` would look into nbad itself
             return torch.compiler.disable(_call)(self.f, args, kwargs)
         return _call(self.f, args, kwargs)
@@ -86,6 +84,8 @@ def _hide() -> None:
 
 
 def _call(f: Kernel, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if "torch._dynamo.trace_rules" in sys.modules:
+        _hide()
     kernel, values = of_arrays(f, args, kwargs)
     return kernel.whole_program().structure.build(leaves(kernel, _read(kernel, kernel.parameters, values)))
 

@@ -479,7 +479,7 @@ def test_the_function_is_a_value():
     assert f.f is wave
 
 
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # of PyTorch's own; of nbad's code it is not to warn
 def test_compiled_code_is_cut_at_kernels(ab):
     def of(h):
         xs = leaves_of(ab)
