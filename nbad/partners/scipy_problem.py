@@ -303,7 +303,10 @@ class Curve(View):
 
 
 class Ode(View):
-    """The right side of an equation: `solve_ivp(o.fun, (t0, t1), o.x0, method="Radau", jac=o.jac)`."""
+    """The right side of an equation: `solve_ivp(o.fun, (t0, t1), o.x0, method="Radau", jac=o.jac)`.
+
+    Of several unknowns each has an output in its shape, in their order or by their names: its derivative by time.
+    """
 
     def __init__(self, problem: Problem, name: str | None):
         super().__init__(problem)
@@ -313,12 +316,34 @@ class Ode(View):
         """The derivative of the unknowns by time; of a column for each of many points, as `vectorized=True` asks for it."""
         if np.ndim(x) == 2:
             return np.stack([self.fun(t, column) for column in np.transpose(x)], axis=1)
-        return self._at(t, x).flat
+        point = self._at(t, x)
+        return self._placed(point, point.flat)
 
     def jac(self, t: float, x: ArrayLike) -> Any:
         """Its Jacobian by the unknowns."""
         point = self._at(t, x)
-        return self.problem.matrix(point)
+        return self._placed(point, self.problem.matrix(point))
+
+    def _placed(self, point, rows):
+        """The rows of all outputs in the order of the unknowns: those of an element stand together, unknowns each for itself."""
+        unknowns, y, space = self.problem._unknowns, point.y, point.pullback.shape
+        names = list(y) if isinstance(y, dict) else list(getattr(y, "_fields", ()))
+        leaves, n = outputs_of(y), math.prod(space)
+        is_named = {*names} == {*unknowns} and len(names) == len(leaves)
+        order = [names.index(name) for name in unknowns] if is_named else range(len(leaves))
+        wanted = [unknown.start.size for unknown in unknowns.values()]
+        if len(leaves) > 1 and [np.size(leaves[k]) for k in order] == wanted:
+            widths = [math.prod(np.shape(leaf)[len(space) :]) for leaf in leaves]
+            parts = np.split(np.arange(rows.shape[0]).reshape(n, sum(widths)), np.cumsum(widths)[:-1], axis=1)
+            return rows[np.concatenate([parts[k].ravel() for k in order])]
+        if sum(wanted) != rows.shape[0] or min(n, len(unknowns)) > 1:
+            raise ArgumentValueError(
+                f"{CALL}.ode: the outputs are not the derivatives of the unknowns by time",
+                got=f"outputs of {', '.join(str(np.size(leaf)) for leaf in leaves)} numbers",
+                expected=f"for each of {', '.join(unknowns)} one in its shape: {', '.join(map(str, wanted))} numbers",
+                fix=f"return {', '.join(f'd{name}' for name in unknowns)}",
+            )
+        return rows
 
     def _at(self, t, x):
         return self.problem.at(x, {} if self.name is None else {self.name: float(t)})

@@ -3,7 +3,7 @@
 Jacobians are measured against complex steps of plain NumPy functions, which cancel nothing, and against closed forms.
 """
 
-from collections import Counter
+from collections import Counter, namedtuple
 
 import numpy as np
 import pytest
@@ -307,6 +307,48 @@ def test_many_points_at_once_are_columns():
     assert right.fun(0.0, x[:, :1]).shape == (2, 1)
     done = scipy.integrate.solve_ivp(right.fun, (0.0, 2.0), right.x0, method="BDF", vectorized=True, rtol=1e-8, atol=1e-10)
     assert done.y[0, -1] == pytest.approx(np.exp(-2.0), rel=1e-6)
+
+
+def predator_prey(x):
+    u, v = x.reshape(2, -1)
+    return np.concatenate([u - u * v, u * v - v])
+
+
+Pair = namedtuple("Pair", "v u")
+RATES = {
+    "in their order": lambda u, v: (u - u * v, u * v - v),
+    "by keys": lambda u, v: {"v": u * v - v, "u": u - u * v},
+    "by fields": lambda u, v: Pair(v=u * v - v, u=u - u * v),
+}
+
+
+@pytest.mark.parametrize("way", RATES)
+@pytest.mark.parametrize("n", [1, 3])
+def test_the_derivatives_of_several_unknowns_stand_where_these_do(way, n):
+    """The outputs of an element stand together in `fun` of a problem, each unknown for itself in x."""
+    right = Problem(nbad.kernel(RATES[way]), {"u": np.linspace(1.0, 2.0, n), "v": np.linspace(0.5, 1.0, n)}).ode()
+    assert_allclose(right.fun(0.0, right.x0), predator_prey(right.x0), rtol=1e-15)
+    assert_allclose(right.fun(0.0, right.x0[:, None])[:, 0], predator_prey(right.x0), rtol=1e-15)
+    jac = right.jac(0.0, right.x0)
+    assert_allclose(jac.toarray() if n > 1 else jac, complex_steps(predator_prey, right.x0), rtol=1e-14)
+
+
+def test_derivatives_of_neighbours_stand_where_the_unknowns_do():
+    ring = np.array([[0, 1], [1, 2], [2, 0]])
+    f = nbad.kernel(lambda a, b: (a[1] - a[0], a[0] * b[1]), signature="(2),(2)->(),()")
+    a, b = np.array([1.0, 2.0, 4.0]), np.array([3.0, 5.0, 8.0])
+    right = Problem(f, {"a": (a, ring), "b": (b, ring)}).ode()
+    assert_allclose(right.fun(0.0, right.x0), [1.0, 2.0, -3.0, 5.0, 16.0, 12.0])
+
+
+def test_outputs_that_are_no_derivatives_of_the_unknowns_are_refused():
+    three = nbad.kernel(lambda v, s: s * np.array([v[0], v[1], s]), signature="(2),()->(3)")
+    assert Problem(three, {"v": [1.0, 2.0], "s": 3.0}).ode().fun(0.0, [1.0, 2.0, 3.0]).tolist() == [3.0, 6.0, 9.0]
+    says = r"outputs are not the derivatives[^$]*for each of v, s one in its shape: 4, 2 numbers[^$]*fix: return dv, ds"
+    for f in (three, nbad.kernel(lambda v, s: v[0] * s, signature="(2),()->()")):
+        problem = Problem(f, {"v": np.ones((2, 2)), "s": np.ones(2)})
+        with pytest.raises(ValueError, match=says):
+            problem.ode().fun(0.0, problem.x0)
 
 
 # several outputs, shapes, what is refused
