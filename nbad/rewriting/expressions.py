@@ -23,7 +23,7 @@ _ASKED = {ast.In: "contained", ast.NotIn: "contained", ast.Is: "identical", ast.
 _NAMING = ("locals", "vars", "dir")  # which tell the names that have values
 ERRORS_WAY = ("__cause__", "__context__", "__traceback__")  # what Python notes of how an error came about
 # reading these twice is harmless: no call, no item
-_SIMPLE = (ast.Name, ast.Attribute, ast.Constant, ast.UnaryOp, ast.BinOp, ast.operator, ast.unaryop, ast.expr_context)
+_SIMPLE = (ast.Name, ast.Constant)  # attributes and operators may be the user's, and write
 
 
 class At:
@@ -140,7 +140,7 @@ class Expressions:
 
     def visit_compare(self, node: ast.Compare) -> Any:
         if len(node.ops) > 1:
-            is_allowed = not self._is_in_iterable or all(map(_is_simple, node.comparators[:-1]))
+            is_allowed = not self._is_in_iterable or all(isinstance(part, _SIMPLE) for part in node.comparators[:-1])
             return self._chain(node) if is_allowed else self.copy(node)
         method = _ASKED.get(type(node.ops[0]))
         if method is None:
@@ -161,7 +161,7 @@ class Expressions:
 
     def _twice(self, node: ast.expr) -> tuple[ast.expr, ast.expr]:
         """Two expressions for one value."""
-        if _is_simple(node):
+        if isinstance(node, _SIMPLE):
             return node, node
         at, name = At(node), self.temporary()
         target = at.put(ast.Name(id=name, ctx=ast.Store()))
@@ -227,11 +227,6 @@ class Expressions:
 
 def _is_text(node: ast.expr) -> bool:
     return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
-
-
-def _is_simple(node: ast.AST) -> bool:
-    """Whether evaluating an expression twice is as good as once."""
-    return all(isinstance(part, _SIMPLE) for part in all_nodes(node))
 
 
 def _adds_axes(index: ast.AST) -> bool:

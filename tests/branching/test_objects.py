@@ -270,6 +270,37 @@ def a_loop_makes_an_attribute(x):
     return s.hits
 
 
+class Meter:
+    """It counts how often it is read, in three ways."""
+
+    def __init__(self, x):
+        self.x, self.reads = x, 0
+
+    @property
+    def v(self):
+        self.reads += 1
+        return self.x
+
+    def __neg__(self):
+        self.reads += 10
+        return -self.x
+
+    def __add__(self, other):
+        self.reads += 100
+        return self.x + other
+
+
+def asked_between_two(x):
+    m = Meter(x)
+    is_inside = [-1 < m.v < 1.5, -1.5 < -m <= 1, 0 != m + 1.0 < 2 < 3]
+    return m.reads + sum(is_inside)
+
+
+def test_what_stands_between_two_comparisons_is_asked_once():
+    np.testing.assert_array_equal(nbad.kernel(asked_between_two)(np.array(XS)), [asked_between_two(x) for x in XS])
+    assert asked_between_two(0.0) == 114
+
+
 def written_under_two_names(x):
     s, t = {"x": x}, {"x": 2.0}
     u = s if x > 0 else t
