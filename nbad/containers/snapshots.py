@@ -68,25 +68,27 @@ class Heap:
     def add(self, variables: Iterable[tuple[str, Any]], is_outer: bool = False) -> None:
         """Take in all that these variables lead to."""
         # no recursion: data may be nested deeper than Python's stack; and what a variable holds itself goes by its name first
-        found: list[tuple[str, object, bool]] = [(name, value, True) for name, value in variables][::-1]
-        for name, value, is_open in found:
-            if is_atom(type(value)) or id(value) in self.seen:  # type: ignore[arg-type]  # a class is hashable
-                continue
-            self.seen[id(value)] = value
-            kind = kind_of(value)
-            items = leads(value, kind)
-            if kind:
-                # what is in an object of a library may not be all that changes when it does
-                if not is_open and kind.noun in ("dict", "object"):
-                    kind = kind._replace(write=None)
-                if isinstance(value, FunctionType):  # the variables of functions around it
-                    found += [(name, item, is_open) for item in items]
-                    items = []
-                is_open = is_open and kind.write is not None
-                entry = self.entries[id(value)] = Entry(value, name, is_outer, kind, kind.read(value))
-                items += entry.contents.items
-            if not ATOMS.issuperset(map(type, items)):
-                found += [(name, item, is_open) for item in items]
+        found = [*variables][::-1]
+        closed: list[tuple[str, Any]] = []  # within what cannot be written to, if no other way leads there
+        for is_open, queue in ((True, found), (False, closed)):
+            for name, value in queue:
+                if is_atom(type(value)) or id(value) in self.seen:  # type: ignore[arg-type]  # a class is hashable
+                    continue
+                self.seen[id(value)] = value
+                kind = kind_of(value)
+                items, onward = leads(value, kind), queue
+                if kind:
+                    # what is in an object of a library may not be all that changes when it does
+                    if not is_open and kind.noun in ("dict", "object"):
+                        kind = kind._replace(write=None)
+                    if isinstance(value, FunctionType):  # the variables of functions around it
+                        queue += [(name, item) for item in items]
+                        items = []
+                    onward = queue if kind.write is not None else closed
+                    entry = self.entries[id(value)] = Entry(value, name, is_outer, kind, kind.read(value))
+                    items += entry.contents.items
+                if not ATOMS.issuperset(map(type, items)):
+                    onward += [(name, item) for item in items]
 
     def holds(self, value: Any) -> bool:
         """Whether a container was within reach; a view of an array counts as the array."""

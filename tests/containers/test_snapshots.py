@@ -99,9 +99,18 @@ def dict_that_a_later_deque_holds_too(x, y):
     return q[0]["a"] * len(q)
 
 
+def dict_by_a_short_way_through_a_deque_and_a_long_one(x, y):
+    q, items = collections.deque([{"a": x}]), [[]]
+    items[0].append(q[0])
+    if x > 0:
+        items[0][0]["a"] = y
+    return q[0]["a"] * len(q)
+
+
 @pytest.mark.parametrize("function", [
     list_in_a_named_tuple, named_tuple_that_is_returned, list_in_a_namespace, wrapped_list, list_of_a_list, list_of_a_class,
     list_of_a_function, dict_that_a_later_deque_holds_too,
+    dict_by_a_short_way_through_a_deque_and_a_long_one,
 ])  # fmt: skip
 def test_items_of_lists_are_merged_wherever_the_list_is_held(function):
     expected = [function(x, y) for x, y in zip(XS.tolist(), YS.tolist(), strict=True)]
