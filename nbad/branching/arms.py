@@ -145,7 +145,7 @@ class Fork:
             case = "changed"
         else:
             return
-        if entry.kind.noun in ("list", "array") and entry.kind.write is not None:
+        if entry.kind.write is not None:
             entry.write(entry.contents.items)  # what is outside the kernel stays as it was
         raise self._changed(entry, case)
 

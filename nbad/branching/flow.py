@@ -53,7 +53,6 @@ class Flow(Paths):
 
     def __init__(self, trace: Trace, original: Callable[[Any], Any], reached: Callable[[Any], Any]) -> None:
         super().__init__(trace, original)
-        self._passes: list[Heap] = []
         self.reached = reached
         self.outer: list[tuple[str, Any]] = []
         self._shared: list[Shared] = []
@@ -283,19 +282,19 @@ class Flow(Paths):
 
     def kept(self) -> tuple[Any, ...]:
         """What is to be set back where a part of the kernel is run again."""
-        return self.mark(), len(self._passes), self.floor, list(self._shared), dict(self.lost), dict(self.trace.aliases.stale)
+        return self.mark(), len(self.passes), self.floor, list(self._shared), dict(self.lost), dict(self.trace.aliases.stale)
 
     def set_back(self, kept: tuple[Any, ...]) -> None:
         """Forget what has happened since."""
         mark, passes, self.floor, shared, lost, stale = kept
-        del self.open[mark.open :], self._passes[passes:]
+        del self.open[mark.open :], self.passes[passes:]
         self.reset(mark)
         self.trace.refused, self._shared, self.lost = mark.refused, list(shared), dict(lost)
         self.trace.aliases.stale = dict(stale)
 
     def begin_pass(self, heap: Heap, call: Call | None) -> None:
         """A pass that is run for all passes of a loop begins: what led to it is no matter of its."""
-        self._passes.append(heap)
+        self.passes.append(heap)
         calls = len(self.calls) if call is None else self.calls.index(call)
         self.floor = Floor(len(self.open), calls, len(self.guards))
 
@@ -305,7 +304,7 @@ class Flow(Paths):
 
     def put(self, value: Any, container: Any, index: Any) -> Any:
         """`container[index] = value`; gives what the variable of the container is to hold."""
-        if self._passes and isinstance(container, Tracer):  # another name of it is no state of the loop's
+        if self.passes and isinstance(container, Tracer):  # another name of it is no state of the loop's
             raise self.trace.refusal_of("loop number")
         return masks.put(self.trace, value, container, index)
 
@@ -319,7 +318,7 @@ class Flow(Paths):
         """Remember a variable of code outside the kernel, if what it holds can be changed."""
         if leads_on(value):
             self.outer.append((name, value))
-            for heap in (*self._passes, *(fork.heap for fork in self.open if fork.is_traced)):
+            for heap in self.heaps():
                 heap.add([(name, value)], is_outer=True)
 
     def watch(self, entangled: Iterable[tuple[Any, list[Any]]], line: Line | None, case: str = "shared") -> None:

@@ -15,6 +15,7 @@ from nbad.branching.branches import Loss
 from nbad.branching.choices import Choice
 from nbad.branching.faults import ERRORS, KEEPING, OPERATORS, RAISING, RULES, SILENT, cause_of, ends_path, was_raised
 from nbad.branching.returns import Call
+from nbad.containers.snapshots import Heap
 from nbad.errors import TraceError
 from nbad.language import refusals
 from nbad.language.merging import both, opposite
@@ -54,6 +55,8 @@ class Paths:
         What a stand-in stands for; anything else itself.
     open : list
         Branches and choices whose arms are being run, outermost first.
+    passes : list
+        What was known where the passes began that are run for all passes of a loop, likewise.
     calls : list
         Calls that return from within branches, likewise.
     guards : list
@@ -68,10 +71,16 @@ class Paths:
         self.trace, self.original = trace, original
         self.open: list[Any] = []
         self.calls: list[Call] = []
+        self.passes: list[Heap] = []
         self.guards: list[Any] = []
         self.lost: dict[tuple[CodeType, str], Loss] = {}
         trace.path, trace.ends_operand = self._path, self._ends_operand
         trace.guards, trace.catches, trace.note_faults = self.guards, self._catches, self._note_faults
+
+    def heaps(self) -> list[Heap]:
+        """What was known where the passes, branches and calls began that this is within; none where it is for all elements."""
+        calls = (call.heap for call in self.calls if call.merged_returns)
+        return [*self.passes, *(fork.heap for fork in self.open if fork.is_traced), *calls]
 
     def unguard(self, guard: Any) -> None:
         """The body of such a statement ends."""

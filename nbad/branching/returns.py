@@ -81,7 +81,7 @@ class Call:
     def __init__(self, flow: "Flow", frame: FrameType) -> None:
         self.flow, self._mark = flow, flow.mark()
         flow.calls.append(self)
-        self._heap = Heap(variables(frame.f_locals))
+        self.heap = Heap(variables(frame.f_locals))
         self.merged_returns, self.trials = 0, list[Any]()
         self._final: Outcome | None = None
         self._exits: list[Exit] = []  # in the order of the source: the first whose condition holds counts
@@ -133,7 +133,7 @@ class Call:
                 raise self._refusal(described(value))
         outcome = self._chain(self._exits, self._final)
         for key, contents in outcome.contents.items():  # none where all elements return at one place
-            entry = self._heap.entries[key]
+            entry = self.heap.entries[key]
             if not same(entry.read(), contents):
                 entry.write(contents.items, contents.rest)
         self.flow.watch(map(self._of_originals, self._entangled), outcome.line)
@@ -164,8 +164,8 @@ class Call:
             return False, None
         outcome = self._chain(ends[:-1], ends[-1].outcome)
         for key, contents in outcome.contents.items():
-            if not same(self._heap.entries[key].read(), contents):
-                entry = self._heap.entries[key]
+            if not same(self.heap.entries[key].read(), contents):
+                entry = self.heap.entries[key]
                 raise self._refusal(f"the {entry.kind.noun} `{entry.name}`")
         return functools.reduce(functools.partial(either, self.flow.trace), (end.condition for end in ends)), outcome
 
@@ -174,7 +174,7 @@ class Call:
 
         Gives what it held: an end that is run for them reads theirs, and writing those of the others is seen.
         """
-        before = [(entry, entry.read()) for entry in self._heap.entries.values() if entry.kind.write and not entry.is_outer]
+        before = [(entry, entry.read()) for entry in self.heap.entries.values() if entry.kind.write and not entry.is_outer]
         for condition, outcome in reversed(self._exits[count:]):
             merger = Merger(self.flow.trace, condition, self._is_old, (outcome.held, lambda container: None))
             for entry, _ in before:
@@ -188,7 +188,7 @@ class Call:
     def leave(self, condition: Any, value: Any, line: lines.Line | None) -> None:
         """The elements for which a condition holds, which may be True, have returned a value in a loop."""
         self.merged_returns += 1
-        outcome = Outcome(value, {key: entry.read() for key, entry in self._heap.entries.items()}, line)
+        outcome = Outcome(value, {key: entry.read() for key, entry in self.heap.entries.items()}, line)
         if condition is True:
             self._final = outcome
         else:
@@ -197,7 +197,7 @@ class Call:
     def enter(self) -> None:
         """A branch on a traced value begins."""
         if not self._outer_exits:
-            self._heap.add(self.flow.outer, is_outer=True)
+            self.heap.add(self.flow.outer, is_outer=True)
         self._outer_exits.append(self._exits)
         self._exits = []
 
@@ -208,7 +208,7 @@ class Call:
     def divide(self, depth: int, count: int) -> None:
         """What was begun at a level turns out to be a branch."""
         if not self._outer_exits:
-            self._heap.add(self.flow.outer, is_outer=True)
+            self.heap.add(self.flow.outer, is_outer=True)
         levels = [*self._outer_exits, self._exits]
         levels[depth : depth + 1] = [levels[depth][:count], levels[depth][count:]]
         *self._outer_exits, self._exits = levels
@@ -246,7 +246,7 @@ class Call:
 
     def _merged(self, condition: Any, a: Outcome, b: Outcome) -> Outcome:
         merger = Merger(self.flow.trace, condition, self._is_old, (a.held, b.held))
-        contents = {key: self._merged_contents(merger, entry, a, b) for key, entry in self._heap.entries.items()}
+        contents = {key: self._merged_contents(merger, entry, a, b) for key, entry in self.heap.entries.items()}
         try:
             value = merger.merge(a.value, b.value)
         except Different as error:
@@ -271,18 +271,18 @@ class Call:
 
     def _kept(self, value: Any) -> tuple[Any, dict[int, Contents]]:
         """A value and the contents of what outlives the call; what does not, and may still be written to, is copied."""
-        copies = {key: Copy(entry.container, entry.container) for key, entry in self._heap.entries.items()}
-        now = {key: entry.read() for key, entry in self._heap.entries.items()}
+        copies = {key: Copy(entry.container, entry.container) for key, entry in self.heap.entries.items()}
+        now = {key: entry.read() for key, entry in self.heap.entries.items()}
         self._fix([value, *(item for _, items in now.values() for item in items)])
         contents = {key: Contents(rest, [kept(item, copies) for item in items]) for key, (rest, items) in now.items()}
         result = _alone(kept(value, copies))
         made = (copy for copy in copies.values() if copy.copy is not copy.original)
-        views = [copy for copy in made if self._heap.holds(copy.original) or self.flow.has_names(copy.original)]
+        views = [copy for copy in made if self.heap.holds(copy.original) or self.flow.has_names(copy.original)]
         self._views |= {id(copy.copy): copy for copy in views}
         return result, contents
 
     def _is_old(self, value: Any) -> bool:
-        return id(value) in self._views or self._heap.holds(value)
+        return id(value) in self._views or self.heap.holds(value)
 
     def _of_originals(self, merged: Entangled) -> Entangled:
         """A merged list or array with the views, instead of copies of them, that it may be."""
@@ -297,7 +297,7 @@ class Call:
     def _fix(self, values: Iterable[Any]) -> None:
         """Remember what values lead to that is neither copied nor outlives the call: it may not change any more."""
         within = Heap(("a result", value) for value in uncopied(values))
-        self._fixed += [(value, _state(value)) for key, value in within.seen.items() if key not in self._heap.entries]
+        self._fixed += [(value, _state(value)) for key, value in within.seen.items() if key not in self.heap.entries]
 
 
 def _alone(value: Any) -> Any:

@@ -9,16 +9,17 @@ import functools
 import opcode
 import sys
 from collections.abc import Iterator
-from types import CellType, CodeType, FunctionType
+from types import CellType, CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from nbad import lines
 from nbad.containers.kinds import Globals
+from nbad.containers.snapshots import Heap
 from nbad.rewriting.expressions import ERRORS_WAY
 from nbad.rewriting.scopes import is_own
 from nbad.rewriting.statements import rewritten
 from nbad.rewriting.syntax import NoSource
-from nbad.tracing.origins import is_of_users
+from nbad.tracing.origins import is_known, is_of_users, is_users
 
 if TYPE_CHECKING:
     from nbad.tracing.stand_ins import Rebinder
@@ -176,6 +177,25 @@ def _cell(name: str, cell: CellType, rebinder: "Rebinder") -> CellType:
     if name == "__class__":  # for `super()`
         return CellType(value)
     return CellType(_rebound(name, value, rebinder))
+
+
+def reach(value: Any) -> list[tuple[str, Any]]:
+    """What a function or class that runs as it is may write to: what it leads to, and outer variables of functions there."""
+    found: list[tuple[str, Any]] = [("", value)]
+    heap, done = Heap(found), set[Any]()
+    while new := [f for f in heap.seen.values() if isinstance(f, FunctionType) and f not in done and is_users(f)]:
+        done.update(new)
+        added: list[tuple[str, Any]] = []
+        for function in new:
+            outer, names = function.__globals__, {name for code in _codes(function.__code__) for name in code.co_names}
+            cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+            held = [(name, outer[name]) for name in sorted(names & outer.keys())]
+            modules = [module for _, module in held if isinstance(module, ModuleType) and not is_known(module.__name__)]
+            added += [("a variable", Globals(variables, names & variables.keys())) for variables in (outer, *map(vars, modules))]
+            added += [*held, *((name, cell.cell_contents) for name, cell in cells if cell != _EMPTY)]
+        heap.add(added)
+        found += added
+    return found[::-1]  # each under its own name first
 
 
 def outer_write(function: FunctionType) -> tuple[str, lines.Line] | None:

@@ -131,6 +131,7 @@ class Rebinder:
         self._known: dict[int, _Known] = {}
         self._copies: dict[FunctionType, FunctionType] = {}
         self._depth: Counter[FunctionType] = Counter()
+        self._plain = set[Any]()  # what ran as it is in branches
 
     def rebind(self, value: Any, path: str | None = None) -> Any:
         """The stand-in for an outer value, or the value itself where none is needed."""
@@ -196,6 +197,7 @@ class Rebinder:
     def _made(self, cls: Any, *args: Any, **kwargs: Any) -> Any:
         """An object of a class whose objects a function of the user's sets up."""
         if _is_plain((args, kwargs)):
+            self._adopt_reach(cls, cls.__qualname__)
             return _call(cls, args, kwargs)
         new = object.__new__(cls)
         if origins.is_generated(cls.__init__):  # of a dataclass: it calls this by the object, which has it until then
@@ -286,12 +288,20 @@ class Rebinder:
         with self.flow.operand():
             if not _is_plain((args, kwargs)):
                 return self._descend(function, args, kwargs)
+            self._adopt_reach(function, path)
             result = arrays.made(self.trace, _call(value, args, kwargs))
             # a cache, or a variable of the function's, holds it too
             if sys.getrefcount(result) > _ALONE and all(known is not result for _, known in self.flow.outer):
                 self.flow.adopt(f"{path}()", result)
             return result
         return self.trace.nothing()
+
+    def _adopt_reach(self, value: Any, path: str) -> None:
+        """Let branches know what code writes to that is about to run as it is, for some elements only."""
+        if self.flow.heaps() and value not in self._plain:
+            self._plain.add(value)
+            for name, held in copies.reach(value):
+                self.flow.adopt(name or path, held)
 
     def _descend(self, function: FunctionType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         # a recursion that ends by a plain count is fine; one that asks a traced value never ends

@@ -4,6 +4,8 @@ Those to what is no container are in `test_unread_state`.
 """
 
 import contextvars
+import dataclasses
+import functools
 import io
 import math
 import threading
@@ -75,12 +77,189 @@ def list_in_an_outer_tuple(x, y):
     return TABLE[0][0]
 
 
-REFUSED = [weak_reference, context_variable, data_of_a_thread, outer_text, list_in_an_outer_tuple]
+LOG = [0.0]
+SET_LOG = functools.partial(LOG.__setitem__, 0)
+
+
+class Settings:
+    v = 0.0
+
+
+class Noted:
+    def __init__(self, value=2.0):
+        note(value)
+
+    @staticmethod
+    def noted():
+        note(2.0)
+
+
+@dataclasses.dataclass
+class NotedData:
+    value: float = 2.0
+
+    def __post_init__(self):
+        note(self.value)
+
+
+def note(value):
+    LOG[0] = value
+
+
+def noted():
+    return LOG[0]
+
+
+def set_attribute(value):
+    Settings.v = value
+
+
+def call_a_partial():
+    SET_LOG(2.0)
+
+
+def set_default(value, box=[0.0]):  # noqa: B006
+    box[0] += value
+    return box[0]
+
+
+def set_global(value):
+    global NUMBER
+    NUMBER = value
+
+
+def number():
+    return NUMBER
+
+
+def by_a_function(x, y):
+    note(0.0)
+    if x > 0:
+        note(2.0)
+    return x * noted()
+
+
+def by_one_that_it_calls(x, y):
+    note(0.0)
+    if x > 0:
+        call_a_partial()
+    return x * noted()
+
+
+def by_a_class(x, y):
+    note(0.0)
+    if x > 0:
+        Noted()
+    return x * noted()
+
+
+def by_a_static_method(x, y):
+    note(0.0)
+    if x > 0:
+        Noted.noted()
+    return x * noted()
+
+
+def by_a_dataclass(x, y):
+    note(0.0)
+    if x > 0:
+        NotedData()
+    return x * noted()
+
+
+def by_a_mapped_function(x, y):
+    note(0.0)
+    if x > 0:
+        list(map(note, [1.0, 2.0]))
+    return x * noted()
+
+
+def by_an_operand(x, y):
+    note(0.0)
+    x > 0 and note(2.0)
+    return x * noted()
+
+
+def by_a_handler(x, y):
+    note(0.0)
+    try:
+        if x > 0:
+            raise ValueError
+    except ValueError:
+        note(2.0)
+    return x * noted()
+
+
+def into_a_class(x, y):
+    set_attribute(0.0)
+    if x > 0:
+        set_attribute(2.0)
+    return x * read_attribute()
+
+
+def read_attribute():
+    return Settings.v
+
+
+def into_a_default(x, y):
+    before = set_default(0.0)
+    if x > 0:
+        set_default(1.0)
+    return x * (set_default(0.0) - before)
+
+
+BY_CALLS = [
+    by_a_function, by_one_that_it_calls, by_a_class, by_a_static_method, by_a_dataclass, by_a_mapped_function, by_an_operand,
+    by_a_handler, into_a_class, into_a_default,
+]  # fmt: skip
+REFUSED = [weak_reference, context_variable, data_of_a_thread, outer_text, list_in_an_outer_tuple, *BY_CALLS]
 
 
 @pytest.mark.parametrize("function", REFUSED)
 def test_writes_are_refused(function):
     with pytest.raises(TraceError, match=r"(?s)changes .* in a branch on a traced value:.*test_hidden_writes\.py.*fix: "):
+        nbad.kernel(function)(XS, YS)
+
+
+def before_a_call(x):
+    if x > 0:
+        return 1.0
+    note(2.0)
+    return 0.0
+
+
+def by_a_function_behind_a_return(x, y):
+    note(0.0)
+    before_a_call(x)
+    return x * noted()
+
+
+def by_a_function_of_a_loop(x, y):
+    note(0.0)
+    k = 0
+    while k < x:
+        k += 1
+        note(2.0)
+    return x * noted()
+
+
+def into_a_variable_of_the_module(x, y):
+    set_global(0.0)
+    if x > 0:
+        set_global(2.0)
+    return x * number()
+
+
+@pytest.mark.parametrize(
+    ("function", "what"),
+    [
+        (by_a_function_behind_a_return, "returns on a traced value, and changes what outlives the call after it"),
+        (by_a_function_of_a_loop, "changes `LOG`, from outside the kernel, in a loop on a traced value"),
+        (into_a_variable_of_the_module, "calls a function that sets a variable of a module, in a branch on a traced value"),
+    ],
+)
+def test_writes_of_calls_without_traced_values_are_refused(function, what):
+    with pytest.raises(TraceError, match=f"(?s){what}.*fix: "):
         nbad.kernel(function)(XS, YS)
 
 
