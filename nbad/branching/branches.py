@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nbad.branching import no_value
 from nbad.branching.arms import Changes, Fork
 from nbad.branching.faults import NoPath
 from nbad.branching.guards import refuse_to_let_go
 from nbad.branching.returns import Call, Ends
-from nbad.language import no_value
 from nbad.language.merging import Different, containers, like
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nbad.branching import no_value
 from nbad.branching.branches import Loss
 from nbad.branching.returns import Outcome
 from nbad.branching.states import ANY, CONDITION, State, is_carried, kind_of, number_of, numbers, rebuilt
@@ -12,7 +13,6 @@ from nbad.errors import NotConvergedError
 from nbad.graphs.flags import Cause, Flag
 from nbad.graphs.loops import Loop as Repeated
 from nbad.graphs.steps import Step, dependents, extract
-from nbad.language import no_value
 from nbad.language.arrays import owner
 from nbad.language.merging import both, containers
 from nbad.language.values import Tracer

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nbad.language import arrays
+from nbad.language import arrays, objects
 from nbad.language.merging import is_number
 from nbad.language.trace import is_whole_number
 from nbad.language.values import TracedCondition, TracedReal, TracedWhole, Tracer
@@ -96,7 +96,7 @@ def rebuilt(trace: "Trace", value: Any, change: Callable[[Any], Any]) -> Any:
     if is_number(value):
         return change(value)
     if _is_array(value):
-        return arrays.wrap(trace, arrays.filled(map(change, numbers(value)), value.shape))
+        return arrays.wrap(trace, objects.filled(map(change, numbers(value)), value.shape))
     if type(value) in (list, tuple):
         return type(value)(rebuilt(trace, part, change) for part in value)
     if isinstance(value, tuple):

@@ -45,7 +45,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nbad.containers.attributes import ATOMS, attributes_of, is_foreign, members_of, own_attributes, slots_of
-from nbad.language import arrays
+from nbad.language import arrays, objects
 from nbad.language.masks import Masked
 from nbad.language.merging import Keys
 
@@ -187,7 +187,9 @@ def is_atom(cls: type) -> bool:
     """Whether values of this class lead nowhere: plain values, and what nbad itself puts into a kernel, arrays apart."""
     if issubclass(cls, np.generic):
         return cls.__module__ == "numpy" and cls is not np.void
-    return cls in ATOMS or (str(cls.__module__).startswith("nbad.") and not issubclass(cls, np.ndarray | Globals | Masked))
+    return cls in ATOMS or (
+        str(cls.__module__).startswith("nbad.") and not issubclass(cls, np.ndarray | arrays.Flat | Globals | Masked)
+    )
 
 
 @functools.lru_cache(maxsize=1024)
@@ -242,7 +244,7 @@ def _read_objects(value: Any) -> Contents:
 
 def _write_objects(value: Any, contents: Contents) -> None:
     if value.flags.writeable:  # else the branch has made it read-only, which is refused
-        value.view(np.ndarray)[...] = arrays.filled(contents.items, value.shape)
+        value.view(np.ndarray)[...] = objects.filled(contents.items, value.shape)
 
 
 def _write_list(value: Any, contents: Contents) -> None:
@@ -372,7 +374,7 @@ _KINDS = (
     (Random, Kind("generator of random numbers", lambda value: Contents(value.getstate(), []))),
     (GeneratorType, Kind("generator", _read_generator)),
     (np.nditer, Kind("iterator", lambda value: Contents(None if value.finished else value.iterindex, []))),
-    (np.flatiter, Kind("iterator", lambda value: Contents(value.index, [value.base]))),
+    ((arrays.Flat, np.flatiter), Kind("iterator", lambda value: Contents(value.index, [value.base]))),
     (type(re.compile("").scanner("")), Kind("iterator", _unreadable)),  # type: ignore[attr-defined]  # of `re.finditer`
     ((io.StringIO, io.BytesIO), Kind("text", _read_text)),
     (io.IOBase, Kind("file", _read_file)),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from nbad.language import arrays, masks
+from nbad.language import arrays, masks, objects
 from nbad.language.lookup import extreme, ordered
 from nbad.language.meanings import Meaning, means
 
@@ -115,15 +115,15 @@ def _array(
     trace: "Trace", value: Any, dtype: Any = None, *, copy: Any = True, order: Any = "K", subok: bool = False, ndmin: int = 0
 ) -> Any:
     wanted = _dtype_of(trace, value) if dtype is None else np.dtype(dtype)
+    is_kept = not copy and isinstance(value, arrays.TracedArray) and value.dtype == (float if wanted.kind == "O" else wanted)
+    if is_kept and (order not in ("C", "F") or value.flags[f"{order}_CONTIGUOUS"]):
+        return value if value.ndim >= ndmin else value.reshape((1,) * (ndmin - value.ndim) + value.shape)
     if wanted not in (float, object):
         return _of_dtype(trace, value, wanted, order, ndmin)
-    is_kept = not copy and isinstance(value, arrays.TracedArray) and value.ndim >= ndmin and value.dtype == float
-    if is_kept and (order not in ("C", "F") or value.flags[f"{order}_CONTIGUOUS"]):
-        return value
     if not copy and trace.is_traced(value) and not trace.is_whole(value):  # for NumPy it is what it is given, if that is an array
         return arrays.of_number(trace, value, arrays.items(trace, value).reshape((1,) * ndmin))
     items = arrays.fresh(trace, arrays.items(trace, value), order)
-    items = items if wanted.kind == "O" else arrays.of_dtype(trace, items, wanted)
+    items = items if wanted.kind == "O" else objects.of_dtype(trace, items, wanted)
     return arrays.kept(trace, items.reshape((1,) * (ndmin - items.ndim) + items.shape))
 
 
@@ -147,7 +147,9 @@ def _of_dtype(trace: "Trace", value: Any, dtype: np.dtype, order: Any, ndmin: in
         if dtype.kind != "i" or dtype.itemsize < 4:  # others wrap around where data may lie
             raise trace.refusal(f"makes an array of dtype {dtype.name} of traced values", "np.array([x, y])")
         items = arrays.items(trace, value)
-        items = arrays.like(items, (_as_whole(trace, item) for item in items.flat))
+        if not trace.holds_traced(items):  # they are as those of other plain arrays
+            return np.array(items.astype(float), dtype, order=order, ndmin=ndmin)
+        items = objects.like(items, (_as_whole(trace, item) for item in items.flat))
     items = arrays.fresh(trace, items, order)
     return arrays.kept(trace, items.reshape((1,) * (ndmin - items.ndim) + items.shape))
 
@@ -158,8 +160,8 @@ def _as_whole(trace: "Trace", value: Any) -> Any:
     return value if trace.is_whole(value) and not trace.is_condition(value) else trace.whole("trunc", value)
 
 
-def _asarray(trace: "Trace", value: Any, dtype: Any = None, order: Any = "K", *, copy: Any = None) -> Any:
-    return _array(trace, value, dtype, order=order, copy=copy)
+def _asarray(trace: "Trace", a: Any, dtype: Any = None, order: Any = "K", *, copy: Any = None) -> Any:
+    return _array(trace, a, dtype, order=order, copy=copy)
 
 
 def _empty(trace: "Trace", shape: Any, dtype: Any = float, order: Any = "C") -> Any:
@@ -224,26 +226,25 @@ def _target(trace: "Trace", array: Any) -> arrays.TracedArray:
     raise trace.refusal(f"writes into {name}, which nobody can write to", f"{name} = np.where(mask, value, {name})")
 
 
+def _fitting(trace: "Trace", name: str, target: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """One item, or as many as the array has, in its shape."""
+    if part.size not in (1, target.size):
+        raise trace.refusal(f"calls `numpy.{name}` with arrays of different shapes", f"np.{name}(a, a > 0, 0.0)")
+    return part.reshape(target.shape if part.size == target.size else ())
+
+
 def _putmask(trace: "Trace", a: Any, mask: Any, values: Any) -> None:
-    target = _target(trace, a)
     parts = masks.conditions_of(trace, mask), arrays.items(trace, values)
-    for part in parts:
-        if part.size > 1 and part.shape != target.shape:
-            raise trace.refusal("calls `numpy.putmask` with arrays of different shapes", "np.putmask(a, a > 0, 0.0)")
-    masks.assign(trace, target, *masks.alike(trace, target, *parts))
+    masks.assign(trace, _target(trace, a), *(_fitting(trace, "putmask", a, part) for part in parts))
 
 
 def _place(trace: "Trace", arr: Any, mask: Any, vals: Any) -> None:
-    masks.write(trace, _target(trace, arr), masks.conditions_of(trace, mask), vals)
+    masks.write(trace, _target(trace, arr), _fitting(trace, "place", arr, masks.conditions_of(trace, mask)), vals)
 
 
 def _copyto(trace: "Trace", dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
     target = _target(trace, dst)
     masks.assign(trace, target, *masks.alike(trace, target, masks.conditions_of(trace, where), arrays.items(trace, src)))
-
-
-def _result_type(trace: "Trace", *values: Any) -> np.dtype:
-    return np.result_type(*(v.dtype if trace.is_traced(v) or isinstance(v, arrays.TracedArray) else v for v in values))
 
 
 # reducing
@@ -261,10 +262,10 @@ def reduce_axes(trace: "Trace", x: Any, axis: Any, keepdims: bool, fold: Callabl
     moved = np.moveaxis(array, axes, range(first, array.ndim))
     kept, folded = moved.shape[:first], moved.shape[first:]
     values = [fold(list(row)) for row in moved.reshape(math.prod(kept), math.prod(folded))]
-    result = arrays.filled(values, kept)
+    result = objects.filled(values, kept)
     if len(kept) > 1 and math.prod(folded):  # in NumPy's memory order
         first_items: tuple[Any, ...] = (..., *(0,) * len(axes))
-        result = arrays.like(moved[first_items], values)
+        result = objects.like(moved[first_items], values)
     return arrays.wrap(trace, np.expand_dims(result, axes) if keepdims else result)
 
 
@@ -364,8 +365,7 @@ MEANINGS = {
     **dict.fromkeys(("numpy.cross", "numpy.linalg.cross"), means(reshaping(_cross), each=())),
     "numpy.array": means(_array, each=()),
     "numpy.copy": means(lambda trace, a, order="K", subok=False: _array(trace, a, order=order), each=()),
-    "numpy.asarray": means(_asarray, each=()),
-    "numpy.asanyarray": means(_asarray, each=()),
+    **dict.fromkeys(("numpy.asarray", "numpy.asanyarray"), means(_asarray, each=())),
     "numpy.meshgrid": means(_meshgrid, each=()),
     "numpy.linspace": means(_linspace, each=()),
     "numpy.empty": means(_empty, each=(), always=True),
@@ -375,9 +375,10 @@ MEANINGS = {
     "numpy.ones_like": _alike(1.0),
     "numpy.empty_like": means(_empty_like, each=(), always=True),
     "numpy.putmask": means(_putmask, each=()),
+    "numpy.put": means(lambda trace, a, ind, v, mode="raise": _target(trace, a).put(ind, v, mode), each=()),
     "numpy.place": means(_place, each=()),
     "numpy.copyto": means(_copyto, each=()),
-    "numpy.result_type": means(_result_type, each=()),
+    "numpy.result_type": means(lambda trace, *values: np.result_type(*(getattr(v, "dtype", v) for v in values)), each=()),
     "numpy.sum": _from(_sum),
     "numpy.prod": _reduction(_product),
     "numpy.mean": _reduction(_mean),

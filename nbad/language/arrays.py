@@ -4,14 +4,14 @@ Such an array is a `numpy.ndarray` of dtype object that holds traced values and 
 views, iteration and reshaping. Operators, ufuncs and other functions of NumPy go to the trace, which works item by item.
 """
 
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from nbad.errors import TraceError
 from nbad.language import refusals
+from nbad.language.objects import are_conditions, dtype_of, filled, like, of_dtype
 
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
@@ -24,7 +24,7 @@ _TO_FUNCTIONS = (
 # these give its bytes
 _BYTES = "__bytes__ byteswap dump dumps getfield resize setfield tobytes tofile".split()
 # these change the array, and return nothing
-_IN_PLACE = "partition put sort".split()
+_IN_PLACE = "partition sort".split()
 
 
 class TraceAttributeError(TraceError, AttributeError):
@@ -71,6 +71,8 @@ class TracedArray(np.ndarray):
     real = property(lambda self: self, lambda self, value: self.__setitem__(..., value))
     conj = conjugate = lambda self: self
 
+    flat = property(lambda self: Flat(self), lambda self, value: Flat(self).__setitem__(..., value))
+
     @property  # type: ignore[misc]
     def imag(self) -> Any:
         """Zeros, which nobody writes to."""
@@ -103,7 +105,10 @@ class TracedArray(np.ndarray):
             return
         new = of_dtype(self._trace, fresh(self._trace, items(self._trace, value)), dtype_of(self._trace, owner(self)))
         index, target = self._index(index), self.view(np.ndarray)
-        target[index] = new if isinstance(target[index], np.ndarray) or new.ndim else new[()]
+        is_item = not isinstance(target[index], np.ndarray)
+        if is_item and new.ndim:
+            raise self._trace.refusal(f"writes an array of shape {new.shape} into one item", "x[0] = y[0]")
+        target[index] = new[()] if is_item else new
         self._trace.aliases.written(owner(self))
 
     def _index(self, index: Any) -> Any:
@@ -149,7 +154,7 @@ class TracedArray(np.ndarray):
         self, dtype: Any, order: Any = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
     ) -> "TracedArray":
         """A copy, cut to whole numbers where these are wanted."""
-        return self._trace.call(np.array, (self,), {"dtype": dtype, "order": order, "copy": copy})
+        return self._trace.call(np.array, (self,), {"dtype": np.dtype(dtype), "order": order, "copy": copy})
 
     def copy(self, order: Any = "C") -> "TracedArray":
         """A copy, of which no number is known by another name."""
@@ -159,9 +164,57 @@ class TracedArray(np.ndarray):
         """A copy with one axis."""
         return kept(self._trace, fresh(self._trace, self.view(np.ndarray).ravel(order)))
 
+    def put(self, ind: Any, v: Any, mode: Any = "raise") -> None:
+        """Set items by their places in C order."""
+        self.flat[np.arange(self.size).take(np.ravel(self._index(ind)), mode=mode)] = v
+
     def fill(self, value: Any) -> None:
         """Set all items."""
         self[...] = value
+
+
+class Flat:
+    """The items of an array in C order, as by `numpy.ndarray.flat`: what is written to them the array makes its own."""
+
+    __slots__ = ("_rest", "base")
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, array: TracedArray) -> None:
+        self.base: TracedArray = array if array.ndim else array.reshape(1)  # type: ignore[assignment]
+        self._rest = array.view(np.ndarray).flat
+
+    def __iter__(self) -> "Flat":
+        return self
+
+    def __next__(self) -> Any:
+        return next(self._rest)
+
+    def __len__(self) -> int:
+        return self.base.size
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return self.base.flatten()
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.base[self._places(index)]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        places, new = self._places(index), items(self.base._trace, value)
+        self.base[places] = np.resize(new, places[0].shape) if places[0].ndim else new  # too few are repeated
+
+    def _places(self, index: Any) -> tuple[Any, ...]:
+        return np.unravel_index(np.arange(self.base.size)[self.base._index(index)], self.base.shape)
+
+    def __eq__(self, other: Any) -> Any:
+        return self[:] == other
+
+    def __ne__(self, other: Any) -> Any:
+        return self[:] != other
+
+    @property
+    def index(self) -> int:
+        """How many items were iterated over."""
+        return self._rest.index
 
 
 def to_function(name: str) -> Callable[..., Any]:
@@ -213,19 +266,6 @@ def owner(value: Any) -> Any:
     return value
 
 
-def made(trace: "Trace", result: Any) -> Any:
-    """What a function made of plain values; an array of floats that nobody else holds is the kernel's, to be written to."""
-    is_array = type(result) is np.ndarray and result.dtype == float and result.base is None and result.flags.writeable
-    return kept(trace, items(trace, result)) if is_array and sys.getrefcount(result) == _ALONE else result
-
-
-def _references(result: Any) -> int:
-    return sys.getrefcount(result)
-
-
-_ALONE = _references(np.empty(1))
-
-
 def wrap(trace: "Trace", array: np.ndarray, name: str | None = None) -> Any:
     """An array of objects as the kernel sees it; the item itself where it has no dimension."""
     return array[()] if array.ndim == 0 else kept(trace, array, name)
@@ -260,40 +300,11 @@ def with_axes(trace: "Trace", value: Any, axes: int) -> Any:
     return of_number(trace, value, items(trace, value).reshape((1,) * axes)) if axes else value
 
 
-def dtype_of(trace: "Trace", array: np.ndarray) -> Any:
-    """The dtype that an array has in the plain function: its traced items tell, for plain ones are floats or bools here."""
-    if array.size and are_conditions(trace, array):
-        return np.dtype(bool)
-    has_whole = False
-    for value in array.flat:
-        is_traced = trace.is_traced(value)
-        has_whole |= is_traced and trace.is_whole(value) and not trace.is_condition(value)
-        if not (trace.is_whole(value) if is_traced else float(value).is_integer()):
-            return np.dtype(float)
-    return np.dtype(int if has_whole else float)
-
-
 def _is_whole(trace: "Trace", value: Any) -> bool:
     """Whether NumPy computes with whole numbers here."""
     if isinstance(value, np.ndarray):
         return value.dtype.kind in "biu"
     return trace.is_whole(value)
-
-
-def of_dtype(trace: "Trace", new: np.ndarray, dtype: Any) -> np.ndarray:
-    """What an array of a dtype makes of items that are written to it."""
-    if dtype.kind == "f":
-        return _of_floats(trace, new)
-    is_alike, plain_item = (trace.is_condition, bool) if dtype.kind == "b" else (trace.is_whole, np.trunc)
-    if not all(is_alike(value) for value in new.flat if trace.is_traced(value)):
-        raise trace.refusal(*refusals.KEPT[dtype.kind])
-    return like(new, (value if trace.is_traced(value) else plain_item(value) for value in new.flat))
-
-
-def _of_floats(trace: "Trace", new: np.ndarray) -> np.ndarray:
-    if not any(map(trace.is_whole, new.flat)):
-        return new
-    return like(new, (trace.real(v) if trace.is_traced(v) else np.float64(v) for v in new.flat))
 
 
 def of_number(trace: "Trace", value: Any, array: np.ndarray) -> Any:
@@ -307,22 +318,6 @@ def read_only(trace: "Trace", array: np.ndarray, name: str | None) -> Any:
     """An argument as the kernel sees it."""
     array.flags.writeable = False
     return wrap(trace, array, name)
-
-
-def filled(values: Iterable[Any], shape: tuple[int, ...]) -> np.ndarray:
-    """A new array of objects from a sequence in C order."""
-    values = list(values)
-    array = np.empty(len(values), object)
-    for k, value in enumerate(values):  # NumPy would look for sequences in them
-        array[k] = value
-    return array.reshape(shape)
-
-
-def like(array: np.ndarray, values: Iterable[Any], order: Any = "K") -> np.ndarray:
-    """The same in the shape of an array, and in its memory order, on which `ravel` depends, or in another one."""
-    result = np.empty_like(array, object, order, subok=False)
-    result[...] = filled(values, array.shape)
-    return result
 
 
 def items(trace: "Trace", value: Any) -> np.ndarray:
@@ -379,11 +374,6 @@ def _of_conditions(trace: "Trace", ufunc: np.ufunc, inputs: tuple[Any, ...]) -> 
     if ufunc is not np.add:
         raise trace.refusal("subtracts conditions, which NumPy refuses", "a ^ b, or ~a")
     return np.logical_or
-
-
-def are_conditions(trace: "Trace", value: Any) -> bool:
-    values = value.flat if isinstance(value, np.ndarray) else (value,)
-    return all(map(trace.is_condition, values))
 
 
 def plain(value: Any) -> Any:

@@ -13,9 +13,10 @@ from nbad.graphs.flags import Cause
 from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.ranges import range_of
 from nbad.language import arrays
-from nbad.language.arrays import TracedArray, filled, owner, wrap
+from nbad.language.arrays import TracedArray, owner, wrap
 from nbad.language.meanings import Meaning, means
 from nbad.language.merging import Different, Merger, containers, either, is_number, opposite
+from nbad.language.objects import filled, like
 from nbad.language.values import TracedWhole, Tracer, first_traced
 from nbad.operations.row import REAL
 from nbad.operations.ties import Tied
@@ -37,9 +38,8 @@ def new_axes(container: Any, index: Any) -> int | None:
     """How many axes `x[()]`, `x[...]`, `x[:]` or `x[..., None]` gives a traced number; None for other indices and containers."""
     if not isinstance(container, Tracer):
         return None
-    parts = [
-        Ellipsis if isinstance(p, slice) and p == slice(None) else p for p in (index if isinstance(index, tuple) else (index,))
-    ]
+    given = index if isinstance(index, tuple) else (index,)
+    parts = [Ellipsis if isinstance(p, slice) and p == slice(None) else p for p in given]
     return sum(part is None for part in parts) if all(part is None or part is Ellipsis for part in parts) else None
 
 
@@ -114,10 +114,10 @@ def ordered(trace: "Trace", items: Sequence[Any] | np.ndarray, least: str = "fmi
 
 def _sort(trace: "Trace", a: Any, axis: Any = -1) -> Any:
     array = arrays.items(trace, a)
-    rows = np.moveaxis(array.ravel()[None] if axis is None else array, -1 if axis is None else axis, -1)
+    array, axis = (array.ravel(), -1) if axis is None else (array, axis)
+    rows = np.moveaxis(array, axis, -1)
     values = [value for row in rows.reshape(-1, rows.shape[-1]) for value in ordered(trace, row)]
-    result = filled(values, rows.shape)
-    return wrap(trace, result[0] if axis is None else np.moveaxis(result, -1, axis))
+    return wrap(trace, like(array, np.moveaxis(filled(values, rows.shape), -1, axis).flat))
 
 
 def item(trace: "Trace", container: Any, index: Any) -> Any:

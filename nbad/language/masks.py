@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from nbad.language import arrays, merging
+from nbad.language import arrays, merging, objects
 from nbad.language.arrays import TracedArray
-from nbad.language.meanings import LibraryFunction, means
+from nbad.language.meanings import LibraryFunction, holds, means
 from nbad.language.values import Tracer
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Masked(_Picked):
             self._refuse()
         _check_same(self._trace, index.mask, self.mask)
         parts = map(functools.partial(merging.both, self._trace), *_flat(self._along(), index.values))
-        return arrays.filled(parts, self.values.shape)
+        return objects.filled(parts, self.values.shape)
 
     def _along(self) -> np.ndarray:
         """The mask with an axis for each of the values."""
@@ -98,7 +98,7 @@ class Masked(_Picked):
     def _put(self, mask: Any, new: Any) -> "Masked":
         self._trace.before_write(self.values)
         rows = map(functools.partial(merging.chosen, self._trace), *_flat(mask, new, self.values))
-        self.values[...] = arrays.filled(rows, self.values.shape)
+        self.values[...] = objects.filled(rows, self.values.shape)
         return self
 
     @property
@@ -169,7 +169,7 @@ def as_mask(trace: "Trace", index: Any, of_number: bool = False) -> np.ndarray |
     if isinstance(index, Places):
         return index.mask
     if isinstance(index, Tracer) or (of_number and isinstance(index, bool | np.bool_)):
-        return arrays.filled([index], ()) if trace.is_condition(index) else None
+        return objects.filled([index], ()) if trace.is_condition(index) else None
     if isinstance(index, TracedArray | list) and trace.holds_traced(index):
         conditions = arrays.items(trace, index)
         return conditions if all(map(trace.is_condition, conditions.flat)) else None
@@ -209,7 +209,7 @@ def put(trace: "Trace", value: Any, container: Any, index: Any) -> Any:
     condition = True if mask is None else _fitting(trace, mask, ()).item()
     if condition is False or condition is np.False_:
         return container
-    (new,) = _written(trace, value, arrays.filled([condition], ()), ()).flat
+    (new,) = _written(trace, value, objects.filled([condition], ()), ()).flat
     return _rewritten(trace, container, condition, new)
 
 
@@ -219,8 +219,8 @@ def _is_whole(index: Any) -> bool:
 
 def _rewritten(trace: "Trace", old: Tracer, condition: Any, new: Any) -> Tracer:
     """The number that is `new` where a condition holds, else `old`, which is not to be used any more."""
-    for holds, noun in ((trace.is_condition, "conditions"), (trace.is_whole, "whole numbers")):
-        if holds(old) and not holds(new):
+    for is_alike, noun in ((trace.is_condition, "conditions"), (trace.is_whole, "whole numbers")):
+        if is_alike(old) and not is_alike(new):
             raise trace.refusal(f"writes real numbers among {noun}", "y = y * 1.0  # before")
     result = merging.chosen(trace, condition, new, old)
     if isinstance(result, Tracer):
@@ -253,10 +253,10 @@ def _written(trace: "Trace", value: Any, mask: np.ndarray, shape: tuple[int, ...
 def assign(trace: "Trace", array: TracedArray, mask: Any, new: Any) -> None:
     """Write items to an array where conditions hold; both broadcast to its shape."""
     old = array.view(np.ndarray)
-    if arrays.dtype_of(trace, arrays.owner(array)).kind == "i":
-        new = arrays.filled((v if trace.is_traced(v) else int(v) for v in np.asarray(new).flat), np.shape(new))
+    if objects.dtype_of(trace, arrays.owner(array)).kind == "i":
+        new = objects.filled((v if trace.is_traced(v) else int(v) for v in np.asarray(new).flat), np.shape(new))
     rows = zip(np.broadcast_to(mask, old.shape).flat, np.broadcast_to(new, old.shape).flat, old.flat, strict=True)
-    array[...] = arrays.filled([merging.chosen(trace, *row) for row in rows], old.shape)
+    array[...] = objects.filled([merging.chosen(trace, *row) for row in rows], old.shape)
 
 
 def _check_same(trace: "Trace", a: np.ndarray, b: np.ndarray) -> None:
@@ -301,7 +301,7 @@ def called(trace: "Trace", known: LibraryFunction | None, act: Callable[..., Any
             held = [merging.both(trace, is_picked, holds) for is_picked, holds in pairs]
         else:
             held = [merging.either(trace, merging.opposite(trace, is_picked), holds) for is_picked, holds in pairs]
-        return act(arrays.wrap(trace, arrays.filled(held, first.values.shape)))
+        return act(arrays.wrap(trace, objects.filled(held, first.values.shape)))
     dtype = args[1] if len(args) > 1 else options.get("dtype")
     is_real = not any(trace.is_condition(value) or trace.is_whole(value) for value in first.values.flat)
     if path == "numpy.asarray" and (dtype is None or (is_real and np.dtype(dtype) == float)):
@@ -318,9 +318,10 @@ def holds_masked(args: tuple[Any, ...], options: dict[str, Any]) -> bool:
 
 def in_place(function: Any, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """A call of `nan_to_num` with `copy=False`, which is one with `out=`; all others as they are."""
-    if function is not np.nan_to_num or not args or (args[1] if len(args) > 1 else options.get("copy", True)):
+    if function is not np.nan_to_num or not holds((args, options), TracedArray | Tracer | Masked):
         return args, options
-    return args[:1], {**{name: value for name, value in options.items() if name != "copy"}, "out": args[0]}
+    options = dict(zip(("copy", "nan", "posinf", "neginf"), args[1:], strict=False), **options)
+    return args[:1], options if options.pop("copy", True) else {**options, "out": args[0]}
 
 
 def into(trace: "Trace", function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -347,7 +348,7 @@ def into(trace: "Trace", function: Callable[..., Any], args: tuple[Any, ...], op
 
 def conditions_of(trace: "Trace", where: Any) -> np.ndarray:
     values = arrays.items(trace, where)
-    return arrays.like(values, (v if trace.is_condition(v) else merging.as_condition(trace, v) for v in values.flat))
+    return objects.like(values, (v if trace.is_condition(v) else merging.as_condition(trace, v) for v in values.flat))
 
 
 def alike(trace: "Trace", target: TracedArray, *parts: np.ndarray) -> list[np.ndarray]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbad.graphs import elimination
-from nbad.language import arrays, masks
+from nbad.language import arrays, masks, objects
 from nbad.language.array_functions import reduce_axes, reshaping
 from nbad.language.lookup import ordered
 from nbad.language.meanings import Meaning, means
@@ -55,7 +55,7 @@ def _product(function: Callable[..., Any]) -> Meaning:
 def _combined(trace: "Trace", function: Callable[..., Any], x: np.ndarray, y: np.ndarray, *options: Any, **named: Any) -> Any:
     """NumPy's own sums of products, on arrays of objects."""
     result = function(x, y, *options, **named)
-    if arrays.are_conditions(trace, x) and arrays.are_conditions(trace, y):  # which NumPy joins by `or`
+    if objects.are_conditions(trace, x) and objects.are_conditions(trace, y):  # which NumPy joins by `or`
         result = masks.conditions_of(trace, result)
     return arrays.wrap(trace, result) if isinstance(result, np.ndarray) and result.ndim else np.ravel(result)[0]
 
@@ -93,8 +93,9 @@ def _trapezoid(trace: "Trace", y: Any, x: Any = None, dx: Any = 1.0, axis: int =
 
 def _vecdot(trace: "Trace", x1: Any, x2: Any, *, axis: int = -1) -> Any:
     x, y = arrays.items(trace, x1), arrays.items(trace, x2)
-    if x.shape[axis] != y.shape[axis]:
-        raise trace.refusal(f"multiplies vectors of lengths {x.shape[axis]} and {y.shape[axis]}", "np.vecdot(x[:3], y)")
+    lengths = [part.shape[axis] if part.ndim else 0 for part in (x, y)]
+    if lengths[0] != lengths[1] or not (x.ndim and y.ndim):
+        raise trace.refusal("multiplies vectors of lengths {} and {}".format(*lengths), "np.vecdot(x[:3], y)")
     return trace.call(np.sum, (arrays.wrap(trace, x * y),), {"axis": axis})
 
 
@@ -115,7 +116,7 @@ def _einsum(trace: "Trace", subscripts: Any, *operands: Any, optimize: Any = Fal
 
     shape = tuple(sizes[letter] for letter in output)
     values = [value(dict(zip(output, place, strict=True))) for place in np.ndindex(shape)]
-    return arrays.wrap(trace, arrays.filled(values, shape))
+    return arrays.wrap(trace, objects.filled(values, shape))
 
 
 def _subscripts(trace: "Trace", text: Any, parts: list[np.ndarray]) -> tuple[list[str], str]:
@@ -263,7 +264,7 @@ def _solution(trace: "Trace", matrix: np.ndarray, right: np.ndarray) -> np.ndarr
     """By elimination: as exact as LAPACK's, and for numbers of any size."""
     left, given = ([[trace.node(value, REAL) for value in row] for row in rows] for rows in (matrix, right))
     rows = trace.grown(elimination.solved, left, given)
-    return arrays.filled((trace.value(node) for row in rows for node in row), right.shape)
+    return objects.filled((trace.value(node) for row in rows for node in row), right.shape)
 
 
 def _cholesky(trace: "Trace", a: Any, *, upper: Any = False) -> Any:
@@ -286,7 +287,7 @@ def _eigvalsh(trace: "Trace", a: Any, UPLO: Any = "L") -> Any:
     pairs = list(itertools.combinations(range(len(rows)), 2))
     for p, q in pairs * (ROTATIONS if len(pairs) > 1 else 1):
         rows = _rotated(trace, rows, p, q)
-    return arrays.wrap(trace, arrays.filled(ordered(trace, list(rows.diagonal())), (len(rows),)))
+    return arrays.wrap(trace, objects.filled(ordered(trace, list(rows.diagonal())), (len(rows),)))
 
 
 def _rotated(trace: "Trace", rows: np.ndarray, p: int, q: int) -> np.ndarray:
@@ -320,6 +321,8 @@ def _diff(trace: "Trace", a: Any, n: int = 1, axis: int = -1, **ends: Any) -> An
 
 def _fill_diagonal(trace: "Trace", a: Any, val: Any) -> None:
     values = arrays.items(trace, val).ravel()
+    if len(set(a.shape)) > 1 < a.ndim - 1 or a.ndim < 2:
+        raise trace.refusal(f"fills the diagonal of an array of shape {a.shape}", "np.fill_diagonal(a, 0.0)  # of a matrix")
     for k in range(min(a.shape)):
         a[(k,) * a.ndim] = values[k % len(values)]
 

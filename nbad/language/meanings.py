@@ -7,13 +7,14 @@ them all.
 import functools
 import inspect
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from nbad.displays.text import plural
-from nbad.language import arrays, refusals
+from nbad.language import arrays, objects, refusals
 
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
@@ -153,6 +154,19 @@ def call_plain(trace: "Trace", function: Callable[..., Any], args: tuple[Any, ..
     return result
 
 
+def made(trace: "Trace", result: Any) -> Any:
+    """What a function made of plain values; an array of floats that nobody else holds is the kernel's, to be written to."""
+    is_array = type(result) is np.ndarray and result.dtype == float and result.base is None and result.flags.writeable
+    return arrays.kept(trace, arrays.items(trace, result)) if is_array and sys.getrefcount(result) == _ALONE else result
+
+
+def _references(result: Any) -> int:
+    return sys.getrefcount(result)
+
+
+_ALONE = _references(np.empty(1))
+
+
 def each_element(
     trace: "Trace",
     name: str,
@@ -196,7 +210,7 @@ def _leaves(trace: "Trace", elements: list[Any], shape: tuple[int, ...], leaves:
     for core in leaves:
         stop = start + math.prod(core)
         values = [value for element in elements for value in element[start:stop]]
-        results.append(arrays.wrap(trace, arrays.filled(values, (*shape, *core))))
+        results.append(arrays.wrap(trace, objects.filled(values, (*shape, *core))))
         start = stop
     return tuple(results)
 

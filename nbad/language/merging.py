@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nbad.language import arrays
+from nbad.language import arrays, objects
 from nbad.language.arrays import owner
 from nbad.language.values import Perhaps, Tracer, plain_number
 from nbad.rewriting.texts import TracedText
@@ -174,7 +174,7 @@ class Merger:
     def _as_alike(self, value: Any, other: Any) -> Any:
         """A number as an array without dimensions, where the other side has one."""
         is_cell = isinstance(other, arrays.TracedArray) and other.ndim == 0 and is_number(value)
-        return arrays.kept(self.trace, arrays.filled([self.trace.item(value)], ())) if is_cell else value
+        return arrays.kept(self.trace, objects.filled([self.trace.item(value)], ())) if is_cell else value
 
     def _number(self, a: Any, b: Any) -> Any:
         result = self._chosen(a, b)
@@ -248,7 +248,7 @@ class Merger:
                 return a.copy()
             raise Different(f"two different arrays of dtype {a.dtype}")
         pairs = zip(*self._held(a, b), strict=True)
-        return arrays.kept(self.trace, arrays.filled([self.merge(x, y) for x, y in pairs], a.shape))
+        return arrays.kept(self.trace, objects.filled([self.merge(x, y) for x, y in pairs], a.shape))
 
 
 def _overlap(a: _Pair, b: _Pair) -> bool:
@@ -312,7 +312,7 @@ def like(value: Any, make: Callable[[Any], Any]) -> Any:
     if is_number(value):
         return make(value)
     if isinstance(value, np.ndarray) and value.dtype in (object, float):
-        return arrays.filled(map(make, value.flat), value.shape)
+        return objects.filled(map(make, value.flat), value.shape)
     if type(value) in (list, tuple):
         return type(value)(like(item, make) for item in value)
     raise Different(described(value))

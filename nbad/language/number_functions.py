@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from nbad.graphs.flags import Cause
-from nbad.language import arrays, merging
+from nbad.language import arrays, merging, objects
 from nbad.language.lookup import extreme, extreme_by, ordered
 from nbad.language.meanings import Meaning, means
 from nbad.operations.row import both
@@ -150,7 +150,7 @@ def _modf(trace: "Trace", x: Any) -> Any:
 
 def _numpy_modf(trace: "Trace", x: Any) -> Any:
     parts = zip(*(_modf(trace, value) for value in arrays.items(trace, x).flat), strict=True)
-    return tuple(arrays.wrap(trace, arrays.filled(part, np.shape(x))) for part in parts)
+    return tuple(arrays.wrap(trace, objects.filled(part, np.shape(x))) for part in parts)
 
 
 def _divmod(trace: "Trace", x: Any, y: Any) -> Any:

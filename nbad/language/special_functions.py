@@ -12,7 +12,7 @@ import numpy as np
 from nbad import foreign
 from nbad.displays.text import plural
 from nbad.errors import ArgumentTypeError
-from nbad.language import arrays
+from nbad.language import arrays, objects
 from nbad.language.lookup import select_tree
 from nbad.language.meanings import LibraryFunction, Meaning, means
 from nbad.language.values import first_traced, plain_number
@@ -233,7 +233,7 @@ def value_of(trace: "Trace", pieces: splines.Pieces, x: Any) -> Any:
         return trace.apply("select", (x < knots[0], below, trace.apply("select", (x > knots[-1], above, inside))))
 
     shape = pieces.coefficients.shape[2:]
-    return arrays.wrap(trace, arrays.filled(map(value, np.ndindex(shape)), shape))
+    return arrays.wrap(trace, objects.filled(map(value, np.ndindex(shape)), shape))
 
 
 def _is_in(x: Any, knots: list[float]) -> Any:

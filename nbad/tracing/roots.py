@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nbad.branching import no_value
 from nbad.derivatives.implicit import Equations, begin_within, implicit, newton, newton_within
 from nbad.displays.text import plural
 from nbad.errors import NotConvergedError, misfit
@@ -16,7 +17,7 @@ from nbad.foreign import shown
 from nbad.graphs.flags import Cause, Flag
 from nbad.graphs.interpreter import evaluate
 from nbad.graphs.steps import extract
-from nbad.language import arrays, no_value
+from nbad.language import arrays, objects
 from nbad.language.merging import both
 from nbad.language.trace import Trace
 from nbad.language.values import first_traced
@@ -103,7 +104,7 @@ def solved(trace: Trace, problem: Problem) -> Any:
     roots = trace.grown(implicit, equations, unknowns, captured)
     for condition, cause in flags(roots):
         trace.no_value(condition, cause)
-    return problem.finish(arrays.wrap(trace, arrays.filled(map(trace.value, roots), start.shape)))
+    return problem.finish(arrays.wrap(trace, objects.filled(map(trace.value, roots), start.shape)))
 
 
 def _check(trace: Trace, problem: Problem) -> None:
@@ -164,7 +165,7 @@ def _equations(trace: Trace, problem: Problem, start: np.ndarray) -> Any:
     """The equations, the nodes that they see, and what tells the flags of a root."""
     builder, first, known = trace.builder, len(trace.builder.nodes), len(trace.flags)
     holes = {builder.state(): f"v{k}" for k in range(start.size)}
-    unknown = arrays.wrap(trace, arrays.filled(map(trace.value, holes), start.shape))
+    unknown = arrays.wrap(trace, objects.filled(map(trace.value, holes), start.shape))
     within = _Within(trace)
     trace.guards += [within] if trace.guards else []
     found = arrays.items(trace, problem.residual(unknown, *problem.params))

@@ -289,7 +289,7 @@ class Rebinder:
             if not _is_plain((args, kwargs)):
                 return self._descend(function, args, kwargs)
             self._adopt_reach(function, path)
-            result = arrays.made(self.trace, _call(value, args, kwargs))
+            result = meanings.made(self.trace, _call(value, args, kwargs))
             # a cache, or a variable of the function's, holds it too
             if sys.getrefcount(result) > _ALONE and all(known is not result for _, known in self.flow.outer):
                 self.flow.adopt(f"{path}()", result)

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from nbad import lines
+from nbad.branching import no_value
 from nbad.errors import TraceError
 from nbad.graphs.kernels import Traced
 from nbad.graphs.structures import Structure
-from nbad.language import arrays, no_value
+from nbad.language import arrays, objects
 from nbad.language.masks import Masked, Places
 from nbad.language.trace import MAX_PASSES, Cause, Trace
 from nbad.language.values import Perhaps, TracedWhole, Tracer, plain_number
@@ -130,7 +131,7 @@ def _traced_values(rebinder: Rebinder, arguments: Sequence[Argument | Bundle]) -
         parts = []
         for part in parts_of(argument):
             items = itertools.islice(slots, len(part.slots))
-            parts.append(arrays.read_only(run, arrays.filled(items, part.shape), part.name))
+            parts.append(arrays.read_only(run, objects.filled(items, part.shape), part.name))
         values[argument.name] = argument.tree.build(parts, rebinder.rebind) if isinstance(argument, Bundle) else parts[0]
     return values
 

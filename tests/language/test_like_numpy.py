@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers.tracing import traced
+from helpers.tracing import function_of, traced
 
 import nbad
 from nbad.errors import TraceError
@@ -70,7 +70,67 @@ def selected(x, y):
     return np.select(condlist=[np.array([x, y]) > 0.5], choicelist=[[x, 2.0]], default=y).sum()
 
 
+def through_the_flat_iterator(x, y):
+    whole, conditions, a = np.array([x, y]).astype(int), np.array([x, y]) > 0, np.array([[x, y], [2.0, x * y]])
+    whole.flat[0], conditions.flat[1:], a.T.flat[1:] = 2.7, 2.0, (y, 7.0)
+    if x > 0:
+        a.flat[0] *= 3.0
+    first = a.flat
+    both = next(first) + len(first) * first.index
+    return whole[0] + conditions.sum() + both + np.sum(a.flat[2:]) + sum(a.flat) + float((a.flat == a.ravel())[3])
+
+
+def filled_by_the_flat_iterator(x, y):
+    a, c = np.zeros((2, 2), order="F"), np.array(x * y)
+    a.flat = x, y, 3.0
+    c.flat[0] += 1.0
+    return a.ravel("K") @ np.arange(4.0) + c
+
+
+def put(x, y):
+    a, whole = np.array([[x, y], [y, 2.0]]), np.array([x, y]).astype(int)
+    a.put([0, -1], y)
+    np.put(a.T, [5, 1], [x, 3.0], mode="wrap")
+    whole.put(0, 2.7)
+    if x > y:
+        np.put(a, 0, (x * x, 0.0))
+    return a.ravel() @ np.arange(1.0, 5.0) + whole.sum()
+
+
+def in_place_by_position(x, y):
+    a, counts = np.array([x, y]) * np.inf, np.array([1, 2])
+    np.nan_to_num(a, False, 3.0, y, x)
+    return a[0] + 2 * a[1] + np.nan_to_num(counts, False, 3.0).sum()
+
+
+def the_arrays_themselves(x, y):
+    whole, conditions, a = np.array([x, y]).astype(int), np.array([x, y]) > 0, np.array([x, y])
+    np.asarray(whole)[0], np.array(conditions, copy=None)[0], np.array(a, ndmin=2, copy=None)[0, 1] = 10, False, 5.0
+    whole.astype(int, copy=False)[1] = 20
+    return whole.sum() + conditions.sum() + a.sum() + float(np.asarray(whole) is whole)
+
+
+def whole_numbers_of_plain_ones(x, y):
+    whole = np.zeros_like([x, y]).astype(int)
+    whole[0] = 2.7
+    return x * whole[0] + float(whole.dtype == int) + (np.array([x, y]) > 0).astype(None).dtype.itemsize
+
+
+def order_of_sorted_items(x, y):
+    a = np.array([[x, y], [y, 2.0]])
+    return np.sort(a, axis=0).ravel("K") @ np.arange(4.0) + np.sort(a.T).ravel("K") @ np.arange(4.0)
+
+
+def placed(x, y):
+    a, mask = np.array([[x, y], [y, x]]), np.array([x, y, y, x]) > 0
+    np.place(a, mask, [4.0])
+    np.putmask(a.T, mask, [[1.0, 2.0, x, y]])
+    return a.ravel() @ np.arange(1.0, 5.0)
+
+
 FUNCTIONS = [
+    through_the_flat_iterator, filled_by_the_flat_iterator, put, in_place_by_position, the_arrays_themselves,
+    whole_numbers_of_plain_ones, order_of_sorted_items, placed,
     sorted_list, counted, products_in_place, selected,
     empty_of_whole_numbers, empty_of_floats, empty_of_traced_values, differing_conditions, differences, sums_of_conditions,
 ]  # fmt: skip
@@ -91,6 +151,26 @@ def test_derivatives():
 def test_differences_of_conditions_that_numpy_refuses(expression):
     with pytest.raises(TraceError, match="subtracts conditions, which NumPy refuses"):
         traced(eval(f"lambda x, y: [c := np.array([x, y]) > 0, {expression}][1]", {"np": np}), "x y")
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("a[0] = a", r"writes an array of shape \(2,\) into one item"),
+        ("a.flat[0] = a", r"writes an array of shape \(2,\) into one item"),
+        ("v.flat[0] = 1.0", "writes to its argument v"),
+        ("v.put(0, 1.0)", "writes to its argument v"),
+        ("np.fill_diagonal(a, 1.0)", r"fills the diagonal of an array of shape \(2,\)"),
+        ("np.place(a, np.append(a, 1.0) > 0, 1.0)", "calls `numpy.place` with arrays of different shapes"),
+        ("np.vecdot(v[0], a)", "multiplies vectors of lengths 0 and 2"),
+    ],
+)
+def test_what_numpy_refuses_too(statement, message):
+    source = f"def f(v):\n    a = v.copy()\n    {statement}\n    return a[0]\n"
+    with pytest.raises((ValueError, TypeError), match=r"read-only|2-d|size|sequence|single item|dimension"):
+        function_of(source, "<plain>", np=np)(np.broadcast_to([1.0, 2.0], 2))
+    with pytest.raises(TraceError, match=message):
+        nbad.kernel(function_of(source, "<kernel>", np=np), signature="(2)->()")([1.0, 2.0])
 
 
 @pytest.mark.parametrize("call", ["append(1.0)", "index(1.0)", "reverse()"])
