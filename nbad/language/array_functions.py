@@ -33,7 +33,7 @@ def _wrapped(trace: "Trace", result: Any, name: str | None = None) -> Any:
     """Arrays of objects as the kernel sees them, in lists and tuples too; shapes and sizes as they are."""
     if isinstance(result, list | tuple):
         return type(result)(_wrapped(trace, part, name) for part in result)
-    return arrays.wrap(trace, result, name) if isinstance(result, np.ndarray) else result
+    return arrays.wrap(trace, objects.of_reals(trace, result), name) if isinstance(result, np.ndarray) else result
 
 
 def _parts(trace: "Trace", value: Any) -> Any:

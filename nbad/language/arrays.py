@@ -87,8 +87,8 @@ class TracedArray(np.ndarray):
             return self._trace.picked(self, mask)
         index = self._index(index)
         found = super().__getitem__(index)
-        if self.ndim == 0 and index is Ellipsis:
-            return found
+        if index is Ellipsis or (self.flags.writeable and isinstance(index, tuple) and any(part is Ellipsis for part in index)):
+            return found  # a view, of one item too
         if self.ndim == 0 and index == ():  # of an array, for which it may stand, this is a view
             self._trace.aliases.link(bare(self), owner(self))
         return bare(found)
@@ -200,7 +200,8 @@ class Flat:
 
     def __setitem__(self, index: Any, value: Any) -> None:
         places, new = self._places(index), items(self.base._trace, value)
-        self.base[places] = np.resize(new, places[0].shape) if places[0].ndim else new  # too few are repeated
+        if new.size:  # too few are repeated
+            self.base[places] = np.resize(new, places[0].shape) if places[0].ndim else new
 
     def _places(self, index: Any) -> tuple[Any, ...]:
         return np.unravel_index(np.arange(self.base.size)[self.base._index(index)], self.base.shape)

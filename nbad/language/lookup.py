@@ -90,7 +90,7 @@ def _place_of(op: str) -> Meaning:
     def act(trace: "Trace", a: Any, axis: Any = None) -> Any:
         array = arrays.items(trace, a)
         rows = array.ravel() if axis is None else np.moveaxis(array, axis, -1)
-        places = [trace.item(place(trace, row)) for row in rows.reshape(-1, rows.shape[-1])]
+        places = [trace.item(place(trace, row)) for row in rows.reshape(math.prod(rows.shape[:-1]), rows.shape[-1])]
         return wrap(trace, filled(places, rows.shape[:-1]))
 
     return means(act, each=())
@@ -116,7 +116,7 @@ def _sort(trace: "Trace", a: Any, axis: Any = -1) -> Any:
     array = arrays.items(trace, a)
     array, axis = (array.ravel(), -1) if axis is None else (array, axis)
     rows = np.moveaxis(array, axis, -1)
-    values = [value for row in rows.reshape(-1, rows.shape[-1]) for value in ordered(trace, row)]
+    values = [value for row in rows.reshape(math.prod(rows.shape[:-1]), rows.shape[-1]) for value in ordered(trace, row)]
     return wrap(trace, like(array, np.moveaxis(filled(values, rows.shape), -1, axis).flat))
 
 

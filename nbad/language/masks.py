@@ -354,7 +354,8 @@ def conditions_of(trace: "Trace", where: Any) -> np.ndarray:
 def alike(trace: "Trace", target: TracedArray, *parts: np.ndarray) -> list[np.ndarray]:
     """Arrays that broadcast to a shape."""
     for part in parts:
-        if part.size > 1 and np.broadcast_shapes(part.shape, target.shape) != target.shape:
+        sizes = zip(part.shape[::-1], target.shape[::-1], strict=False)
+        if part.size != 1 and (part.ndim > target.ndim or any(size not in (1, wanted) for size, wanted in sizes)):
             raise trace.refusal(f"writes an array of shape {part.shape} into one of shape {target.shape}", "x[:3]")
     return [part.reshape(()) if part.size == 1 else part for part in parts]
 

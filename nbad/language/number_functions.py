@@ -149,8 +149,9 @@ def _modf(trace: "Trace", x: Any) -> Any:
 
 
 def _numpy_modf(trace: "Trace", x: Any) -> Any:
-    parts = zip(*(_modf(trace, value) for value in arrays.items(trace, x).flat), strict=True)
-    return tuple(arrays.wrap(trace, objects.filled(part, np.shape(x))) for part in parts)
+    items = arrays.items(trace, x)
+    parts = zip(*(_modf(trace, value) for value in items.flat), strict=True)
+    return tuple(arrays.wrap(trace, objects.like(items, part)) for part in parts)
 
 
 def _divmod(trace: "Trace", x: Any, y: Any) -> Any:

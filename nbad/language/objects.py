@@ -59,3 +59,12 @@ def _of_floats(trace: "Trace", new: np.ndarray) -> np.ndarray:
 def are_conditions(trace: "Trace", value: Any) -> bool:
     values = value.flat if isinstance(value, np.ndarray) else (value,)
     return all(map(trace.is_condition, values))
+
+
+def of_reals(trace: "Trace", array: np.ndarray) -> np.ndarray:
+    """The same array: whole numbers that NumPy took from options are real numbers among these, and so are bools."""
+    if array.flags.writeable and not are_conditions(trace, array):
+        for place, value in np.ndenumerate(array):
+            if isinstance(value, int) and not trace.is_traced(value):
+                array[place] = np.float64(value)
+    return array

@@ -128,7 +128,42 @@ def placed(x, y):
     return a.ravel() @ np.arange(1.0, 5.0)
 
 
+def items_behind_an_ellipsis(x, y):
+    a, b = np.array([x, y]), np.array([[x, y]])
+    first, last, other = a[..., 0], a[..., -1], b[0, ..., 1]
+    last += 3.0
+    a[0], b[0, 1] = 7.0, 5.0
+    for _ in range(int(abs(y)) + 1):
+        last *= 2.0
+    b *= first
+    return a[1] + first + 10.0 * other
+
+
+def whole_numbers_among_real_ones(x, y):
+    a = np.append(np.insert(np.ediff1d([x, y], to_end=2), 0, 3), True)
+    return (
+        isinstance(a[0], float)
+        + 2 * isinstance(a[-1], float)
+        + a[2]
+        + a[-1]
+        + np.diff([x, y], append=0)[-1]
+        + float(a.dtype == float)
+    )
+
+
+def of_no_items(x, y):
+    a = np.array([x, y])
+    a.put([0, 1], [])
+    a.flat[:1] = []
+    return np.sort(a[:0]).sum() + a.sum() + np.sort(np.zeros((0, 3)) + x, axis=0).sum()
+
+
+def order_of_whole_parts(x, y):
+    return np.modf(np.array([[x, 3.5 * y], [9.5, 2.5]]).T)[1].ravel("K") @ np.arange(4.0)
+
+
 FUNCTIONS = [
+    items_behind_an_ellipsis, whole_numbers_among_real_ones, of_no_items, order_of_whole_parts,
     through_the_flat_iterator, filled_by_the_flat_iterator, put, in_place_by_position, the_arrays_themselves,
     whole_numbers_of_plain_ones, order_of_sorted_items, placed,
     sorted_list, counted, products_in_place, selected,
@@ -157,6 +192,7 @@ def test_differences_of_conditions_that_numpy_refuses(expression):
     ("statement", "message"),
     [
         ("a[0] = a", r"writes an array of shape \(2,\) into one item"),
+        ("np.copyto(a, np.append(a, 1.0))", r"writes an array of shape \(3,\) into one of shape \(2,\)"),
         ("a.flat[0] = a", r"writes an array of shape \(2,\) into one item"),
         ("v.flat[0] = 1.0", "writes to its argument v"),
         ("v.put(0, 1.0)", "writes to its argument v"),
@@ -167,7 +203,7 @@ def test_differences_of_conditions_that_numpy_refuses(expression):
 )
 def test_what_numpy_refuses_too(statement, message):
     source = f"def f(v):\n    a = v.copy()\n    {statement}\n    return a[0]\n"
-    with pytest.raises((ValueError, TypeError), match=r"read-only|2-d|size|sequence|single item|dimension"):
+    with pytest.raises((ValueError, TypeError), match=r"broadcast|read-only|2-d|size|sequence|single item|dimension"):
         function_of(source, "<plain>", np=np)(np.broadcast_to([1.0, 2.0], 2))
     with pytest.raises(TraceError, match=message):
         nbad.kernel(function_of(source, "<kernel>", np=np), signature="(2)->()")([1.0, 2.0])
