@@ -14,7 +14,7 @@ import numpy as np
 from nbad import foreign, labels, lines
 from nbad.api.signatures import Sizes, check_sizes, code_of, groups, in_order, name_in_code, sizes_in, with_sizes
 from nbad.api.statics import is_setting
-from nbad.errors import ArgumentTypeError, leaving
+from nbad.errors import ArgumentTypeError, fitting
 from nbad.forks import IMPORTS
 from nbad.memo import Memo
 
@@ -88,7 +88,7 @@ class Ufunc:
         positional, named = in_order(self._parameters, statics | dict(zip(names, values, strict=True)))
         return self(*positional, **named, **options)  # type: ignore[operator]
 
-    @leaving
+    @fitting("f.sized(n=3)", "f.sized")
     def sized(self, **sizes: int) -> Any:
         """The kernel of one size: with numbers for the letters of its signature.
 
@@ -159,7 +159,7 @@ class Ufunc:
         }
         return self.at_sizes(tuple(sizes_in(call, self.signature, self._cores, shapes).items()))
 
-    @leaving
+    @fitting("f.outer(np.arange(3.0), np.arange(4.0))", "f.outer")
     def outer(self, a: Any, b: Any, /, *, out: Any = None, **kwargs: Any) -> Any:
         """The kernel of all pairs of elements of two arguments.
 
@@ -170,7 +170,7 @@ class Ufunc:
         out : array or tuple of arrays, optional
             Filled and returned, as in a call.
         **kwargs
-            Static arguments.
+            Static arguments, and `where=`, as in a call.
 
         Returns
         -------
@@ -202,9 +202,9 @@ class Ufunc:
         call = f"`{name}.outer({', '.join(names)})`"
         first, second = (as_array(call, name, value) for name, value in zip(names, (a, b), strict=True))
         axes, core = second.ndim - len(self._cores[names[1]]), (slice(None),) * len(self._cores[names[0]])
-        spread = first[(..., *(None,) * axes, *core)]
-        passed = [x if type(x) in WEAK else array for x, array in ((a, spread), (b, second))]
-        return self.of(names, passed, kwargs, out=out)
+        passed = [x if type(x) in WEAK else array for x, array in ((a, first[(..., *(None,) * axes, *core)]), (b, second))]
+        statics = {name: kwargs.pop(name) for name in self.static if name in kwargs}
+        return self.of(names, passed, statics, out=out, **kwargs)
 
 
 def _types(nin: int, nout: int) -> list[str]:

@@ -9,7 +9,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import check_seeds
 from nbad.displays import html
 from nbad.displays.text import aligned, plural
-from nbad.errors import ArgumentTypeError, ArgumentValueError, leaving
+from nbad.errors import ArgumentTypeError, ArgumentValueError, fitting
 from nbad.profiles import shares
 from nbad.profiles.roofs import Roofs
 from nbad.profiles.shares import PARTS, Share
@@ -80,7 +80,7 @@ class Profile:
 HEADINGS = ("sweep", "time", "ns per element", *PARTS)
 
 
-@leaving
+@fitting("nbad.profile({f}, {xs})")
 @says_what_is_missing
 def profile(f: Kernel, /, *xs: Any, seeds: int = 8, rounds: int = ROUNDS) -> Profile:
     """Time the value, the forward and the reverse sweep and the Jacobian of a kernel, and tell where the time goes.

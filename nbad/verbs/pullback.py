@@ -9,7 +9,7 @@ from nbad.assembly.scatter import Picked, sweeps_over
 from nbad.displays import html
 from nbad.displays.names import Public
 from nbad.displays.text import amount, plural
-from nbad.errors import ArgumentTypeError, ArgumentValueError, cut, leaving
+from nbad.errors import ArgumentTypeError, ArgumentValueError, cut, fitting, leaving
 from nbad.memo import cached_property
 from nbad.runtime import memory
 from nbad.runtime.operands import DOUBLE, SINGLE
@@ -280,6 +280,7 @@ class Pullback(Public):
     def _made_of(self) -> str:
         return made_of(self._reverse.program)
 
+    @fitting("pullback.close()", "pullback.close")
     def close(self) -> None:
         """Give the residuals' memory back now; the pullback cannot be called any more. It is also a context manager.
 

@@ -75,6 +75,20 @@ def test_calls_of_jvp_and_hvp_that_do_not_fit():
             verb(area, (1.0, 2.0), (1.0, 1.0), None, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: area.outer(), r"`f\.outer\(a, b.*missing 2 [\s\S]*got: 0 by position[\s\S]*fix: f\.outer\(np\.arange\(3\.0\)"),
+        (lambda: area.sized(3), r"`f\.sized\(.*takes .*positional[\s\S]*fix: f\.sized\(n=3\)$"),
+        (lambda: nbad.vjp(area, 1.0, 2.0)[1].close(1), r"`pullback\.close\(\)`: takes .*positional[\s\S]*fix: pullback\.close"),
+        (lambda: nbad.profile(area, a=1.0, b=2.0), r"unexpected keyword argument 'a'[\s\S]*fix: nbad\.profile\(area, a, b\)$"),
+    ],
+)
+def test_methods_and_profile_say_what_does_not_fit(call, text):
+    with pytest.raises(nbad.NbadError, match=text):
+        call()
+
+
 def test_arguments_of_the_kernel_beside_it_are_told_of_as_such_whatever_stands_in_their_places():
     f, x = nbad.kernel(lambda x, y: x * y), np.ones(3)
     f.__name__ = "f"

@@ -123,6 +123,16 @@ def test_outer_is_numpys():
         root.outer(a, b)
 
 
+def test_outer_loses_no_keyword():
+    mask = np.array([[True, False], [False, True]])
+    masked = subtract.outer([1.0, 2.0], [3.0, 4.0], where=mask, out=np.zeros((2, 2)))
+    np.testing.assert_array_equal(masked, np.subtract.outer([1.0, 2.0], [3.0, 4.0], where=mask, out=np.zeros((2, 2))))
+    with pytest.raises(TypeError, match="unexpected keyword argument 'whree'"):
+        subtract.outer(1.0, 2.0, whree=mask)
+    with pytest.raises(TypeError, match="multiple values for argument 'x'"):
+        subtract.outer(1.0, 2.0, x=3.0)
+
+
 # memory order
 
 
