@@ -65,7 +65,10 @@ class Reverse:
         are_few = elements <= most_of_many
         make = functools.partial(plain.reverse, self.program, self.plan, self.arguments, self.dtype, shared, order)
         case = self._plain((shared, are_few, order), lambda: plain.Map(make, are_few))
-        return SummedCase(case, along, Region.whole(shape)) if any(along) else case
+        if not any(along):
+            return case
+        region = Region.whole(shape)
+        return plain.Map(lambda batched: _summing(case.many if batched else case.one, along, region), are_few)
 
     def over(self, shape, shapes, order=None):
         """The sweeps over an element space, for arguments of these shapes; `order` is that of the axes in rows."""
@@ -103,27 +106,19 @@ def _shared(own, core, shape):
     return 1 + axes if own == (1,) * axes + core and axes <= len(shape) else None
 
 
-class SummedCase:
-    """The same where some cotangents are summed along axes afterwards, to these shapes; all others have None."""
+def _summing(entry, along, region):
+    """The entry, without `out`, where cotangents are summed along axes afterwards, to these shapes; all others have None."""
 
-    def __init__(self, case, along, region):
-        self._case, self._along, self._region = case, along, region
-
-    def one(self, *given):
-        """As of a plain case, without `out`."""
-        return given[-1] is None and self._summed(self._case.one(*given))
-
-    def many(self, *given):
-        """Likewise."""
-        return given[-1] is None and self._summed(self._case.many(*given))
-
-    def _summed(self, made):
-        return made and tuple([ct if own is None else self._sum(ct, own) for ct, own in zip(made, self._along, strict=True)])
-
-    def _sum(self, ct, own):
-        lead, elements = ct.shape[: ct.ndim - len(self._region.shape)], self._region.elements
+    def total(ct, own):
+        lead, elements = ct.shape[: ct.ndim - len(region.shape)], region.elements
         is_sum = math.prod(own) != elements  # else it lacks axes of one element
-        return (sum_to(ct.reshape(-1, elements), self._region, own) if is_sum else ct).reshape(lead + own)
+        return (sum_to(ct.reshape(-1, elements), region, own) if is_sum else ct).reshape(lead + own)
+
+    def call(*given):
+        made = given[-1] is None and entry(*given)
+        return made and tuple([ct if own is None else total(ct, own) for ct, own in zip(made, along, strict=True)])
+
+    return call
 
 
 def reverse_of(program, plan, arguments, dtype):
@@ -135,14 +130,7 @@ def reverse_of(program, plan, arguments, dtype):
 class ReverseSweeps:
     """The reverse sweeps of pullbacks of one plan, over a region of the elements and for some of the differentiated arguments.
 
-    Attributes
-    ----------
-    leaf_shapes : list of tuples
-        Shape of each leaf of a seed.
-    result_bytes : int
-        Bytes of the cotangents of one seed.
-    temporary_bytes : int
-        Bytes of the temporaries of one seed.
+    `result_bytes` and `temporary_bytes` are those of one seed.
     """
 
     def __init__(self, program, plan, targets, region, dtype):
