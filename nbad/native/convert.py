@@ -33,14 +33,7 @@ CODES = _codes()
 def stage_function(module):
     """`stage(target, source, stride, count, code, itemsize)`: convert `count` elements, `stride` bytes apart, to a row of floats.
 
-    Parameters
-    ----------
-    module : llvmlite.ir.Module
-        Gets the function: for each dtype of the row a switch over `CODES`, each case a loop.
-
-    Returns
-    -------
-    Code
+    For each dtype of the row it is a switch over `CODES`, each case a loop.
     """
     code = Code(module, "stage", 6)
     *given, itemsize = code.parameters

@@ -51,19 +51,10 @@ def _method(name, make, flags):
 
 
 def function(name, make, fields, owner=None, flags=FASTCALL):
-    """A Python function with a table of its own.
+    """A Python function with a table of its own; `make` prints `name(table array, arguments, their number) -> object`.
 
-    Parameters
-    ----------
-    name : str
-    make : callable
-        Prints the IR of the function `name(table array, arguments, their number) -> object`.
-    fields : sequence of int
-        The table; an array is itself the table, which several functions may have.
-    owner : object
-        Of what the table has addresses of: the function keeps it, as its module.
-    flags : int
-        How it is called: with `KEYWORDS`, their names are one argument more.
+    `fields` are the table; an array is itself the table, which several functions may have. The function keeps the owner of what
+    it has addresses of, as its module. Called with `KEYWORDS`, it is given their names, too.
     """
     create = ctypes.pythonapi.PyCFunction_NewEx
     create.restype, create.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
@@ -80,11 +71,7 @@ def new_function(name, flags=FASTCALL):
 def repeated(flag, general):
     """A function without arguments, and its table, in which `settle` names another; None where it has none.
 
-    Parameters
-    ----------
-    flag : ContextVar
-    general : callable
-        What is called until another is named, while the flag is true, and where the other answers False.
+    `general` is called until another is named, while the context variable `flag` is true, and where the other answers False.
     """
     if not is_available():
         return general, None
@@ -126,17 +113,8 @@ def _print_repeat():
 def lender(take, give, room):
     """A function that lends a block of so many bytes or somewhat more, in a capsule by which it is returned; and its table.
 
-    Parameters
-    ----------
-    take, give : callable
-        What Python does where nothing fits or there is no room: given bytes, gives an array of them; is given such an array. It
-        is given None now and then.
-    room : int
-        Bytes that wait at most.
-
-    Returns
-    -------
-    function, table
+    At most `room` bytes wait. Where nothing fits, `take`, in Python, makes an array of bytes; where there is no room for one,
+    `give` is given it, and None now and then.
 
     Examples
     --------

@@ -62,16 +62,9 @@ class Bounds(NamedTuple):
 
 
 class Means(NamedTuple):
-    """What an entry asks Python for.
+    """What an entry asks Python for: who may share work, as `nbad.runtime.threads.asked` tells, and memory for big results.
 
-    Attributes
-    ----------
-    asked : callable
-        `nbad.runtime.threads.asked`.
-    fresh_from : int
-        Bytes of a result from which on NumPy does not allocate it.
-    leased : callable
-        What does then: given the bytes, gives a capsule, as `nbad.native.cpython.lender` says.
+    From so many bytes on it is not NumPy that allocates one: `leased` gives a capsule, as `nbad.native.cpython.lender` says.
     """
 
     asked: Callable

@@ -325,18 +325,7 @@ def launcher(work, launch, scratch, tiles):
     """A function `run(*arrays, n_seeds)` that runs a launch in its caller's thread and keeps the interpreter's lock.
 
     For where threads do not pay: by `ctypes`, with scratch from the pool, calls of up to 1,000 elements took 1.4 times as long.
-
-    Parameters
-    ----------
-    work, launch : int
-        Addresses of the worker and of what `nbad.runtime.launch` packed.
-    scratch : int
-        Bytes that the worker needs, on the stack: at most `nbad.native.cpython.LARGEST`.
-    tiles : int
-
-    Returns
-    -------
-    callable
+    `work` and `launch` are addresses, of the worker and of its table; scratch, at most `LARGEST` bytes, is on the stack.
     """
     return function("launcher", _print_launcher, [work, launch, scratch, tiles, api("PyBool_FromLong")])
 

@@ -20,15 +20,7 @@ NEIGHBOURS = 64  # that there are at least: sums along columns take 0.9 ns an el
 
 
 def add_blocks(blocks):
-    """Reduce each row of block sums to one total.
-
-    Parameters
-    ----------
-    blocks : float64 array (rows, number of blocks)
-
-    Returns
-    -------
-    float64 array (rows,)
+    """The total of each row of block sums.
 
     Examples
     --------
@@ -165,19 +157,7 @@ def _add(totals, terms):
 
 
 def sum_to(source, region, own):
-    """Sum full-size rows to the shape of a broadcast argument.
-
-    Parameters
-    ----------
-    source : array (rows, elements), C-contiguous
-    region : Region
-        The elements.
-    own : tuple of int
-        The argument's shape; broadcasts to that of the region.
-
-    Returns
-    -------
-    float64 array (rows, prod(own))
+    """Sum rows of all elements of a region, C-contiguous, to the shape `own` of a broadcast argument: float64 rows.
 
     Examples
     --------

@@ -63,18 +63,8 @@ class Failure(NamedTuple):
 class Search:
     """Finds the elements that fail in a sweep, and those that warn.
 
-    Parameters
-    ----------
-    program : Program
-    key : hashable
-        What the kernels of the search are kept under.
-    graph : Graph
-        What the elements compute: all its outputs are used.
-    nodes : sequence of int
-        The nodes of it that the sweep computed and that may fail.
-    dtype : numpy.dtype
-    has_flags : bool
-        Whether the flags of the elements can be told from what the graph is given.
+    All outputs of `graph`, what the elements compute, are used; `nodes` of it may fail. The kernels of the search are kept under
+    `key`. Where it `has_flags`, those of the elements can be told from what the graph is given.
     """
 
     def __init__(

@@ -330,19 +330,7 @@ def available() -> int:
 
 
 def require(call, needed, fix):
-    """Raise where a call needs more than there is.
-
-    Parameters
-    ----------
-    call : str
-    needed : int
-        Bytes.
-    fix : str or callable
-        Text, or a function that makes it of the bytes available.
-
-    Raises
-    ------
-    NotEnoughMemoryError
+    """Raise where a call needs more bytes than there are; the fix is a text, or a function that makes it of the bytes available.
 
     Examples
     --------

@@ -98,25 +98,10 @@ class Operands(NamedTuple):
 
 
 def as_array(call, name, value, code=None):
-    """An array of a dtype that nbad computes with.
+    """An array of a dtype that nbad computes with: the argument itself where it is one; nested lists of numbers become float64.
 
-    Parameters
-    ----------
-    call, name : str
-        The call and the argument, for the message.
-    value : array_like
-    code : str, optional
-        What the fix calls it, where it is no argument of a kernel.
-
-    Returns
-    -------
-    numpy.ndarray
-        The argument itself where it is an array; numbers and nested lists of them become float64.
-
-    Raises
-    ------
-    ArgumentTypeError
-        For complex, longdouble, object, datetime, text and masked arrays, and for what means more than its numbers.
+    Complex, longdouble, object, datetime, text and masked arrays are refused, and what means more than its numbers. `code` is
+    what the fix calls it, where it is no argument of a kernel.
     """
     if type(value) in PLAIN:
         return np.asarray(value)
@@ -192,17 +177,7 @@ def _refuse_labels(program, named):
 
 
 def read(program, values):
-    """Convert and check the arguments of one call.
-
-    Parameters
-    ----------
-    program : Program
-    values : tuple of array_like
-
-    Returns
-    -------
-    Operands
-    """
+    """The operands of one call, converted and checked."""
     layout = program.layouts.known.get(_key(values))
     if layout is None:
         return _analysed(program, values)

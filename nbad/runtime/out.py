@@ -10,22 +10,7 @@ from nbad.native.apart import are_apart
 def check_out(call, arrays, names, shapes, dtype, inputs):
     """The arrays of `out=`, after every check; nothing has been written when it raises.
 
-    Parameters
-    ----------
-    call : str
-        The call, for messages.
-    arrays : tuple of arrays
-        As the user gave them; anything else is refused.
-    names : sequence of str
-        What each array receives.
-    shapes : sequence of tuple
-    dtype : numpy.dtype
-    inputs : sequence of arrays
-        What must not overlap.
-
-    Returns
-    -------
-    list of arrays
+    `arrays` are what the user gave, `names` tell what each receives, and `inputs` are what they must not overlap.
     """
     if type(arrays) is not tuple or len(arrays) != len(shapes):
         got = f"a tuple of {len(arrays)}" if type(arrays) is tuple else f"a {type(arrays).__name__}"

@@ -42,10 +42,7 @@ def picking(index: Shape, array: np.ndarray) -> tuple[View, View]:
 def memory_order(strides: Sequence[Shape]) -> list[int]:
     """The axes from the longest strides to the shortest, as NumPy's ufuncs order them: where arrays disagree, in C order.
 
-    Parameters
-    ----------
-    strides : sequence of tuples
-        Of each array over the element space; 0 where it is broadcast.
+    Strides are those of each array over the element space, 0 where it is broadcast.
 
     Examples
     --------
@@ -67,22 +64,9 @@ def memory_order(strides: Sequence[Shape]) -> list[int]:
 def collapse(
     shape: Shape, strides: Sequence[Sequence[int]], order: Sequence[int] | None = None
 ) -> tuple[list[int], list[list[int]]]:
-    """Merge dimensions that every slot walks as one.
+    """The element space and the strides of each slot over it, with dimensions merged that every slot walks as one.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        The element space, without empty dimensions.
-    strides : sequence of tuples
-        Strides of each slot over it.
-    order : sequence of int, optional
-        The dimensions as they are to be walked, the last of them first.
-
-    Returns
-    -------
-    shape : list of int
-        At least one dimension.
-    strides : list of list of int
+    At least one is left. They are walked in this order, the last of them first.
 
     Examples
     --------

@@ -124,23 +124,10 @@ def residual_shape(plan, layout):
 
 
 class Sweep:
-    """A sweep over the elements of one layout, or over those of residual rows.
+    """A sweep over the elements of one layout, or over those of residual rows, to results of these shapes.
 
-    Attributes
-    ----------
-    shapes : tuple of tuples
-        Of the results.
-    nbytes : int
-        Bytes of the results.
-
-    Parameters
-    ----------
-    order : tuple of int or None
-        As that of a layout.
-    more : int
-        How many results, the last, are not over the elements; all others lie in memory as the arguments do, in that order.
-    is_exact : bool
-        Whether these take not a byte more than they need.
+    So many `more` of them, the last, are not over the elements, and are exact where they take not a byte more than they need; all
+    others lie in memory as the arguments do, in this order.
     """
 
     def __init__(self, call, dtype, order, shapes, build, advice=ADVICE, more=0, is_exact=False):

@@ -59,16 +59,7 @@ def call_share(typingctx, share, table, thread):
 
 @cached_njit(parallel=True, error_model="numpy", nogil=True)
 def drive_parallel(share, table, workers):
-    """Share a launch among Numba's threads.
-
-    Parameters
-    ----------
-    share : int
-        Address of `nbad.native.sharing.share`.
-    table : int
-        Address of what it claims chunks of.
-    workers : int
-    """
+    """Share a launch among Numba's threads: addresses of `nbad.native.sharing.share`, and of what it claims chunks of."""
     for k in nb.prange(workers):
         call_share(share, table, k)  # type: ignore[call-arg]
 
@@ -200,19 +191,9 @@ _helpers, _numba = _Helpers(), _Numba()
 
 
 class Driver:
-    """Runs one packed launch.
+    """Runs a table that `nbad.runtime.launch` packed, with so many estimated nanoseconds for one seed.
 
-    Parameters
-    ----------
-    table : int64 array
-        What `nbad.runtime.launch` packed.
-    elements : int
-    nanoseconds : float
-        Estimated for one seed.
-    scratch : int
-        Bytes that each worker needs.
-    work : int, optional
-        Address of the worker; by default that of sweeps.
+    Each worker needs so many bytes of scratch; `work` is its address, by default that of sweeps.
     """
 
     def __init__(self, table, elements, nanoseconds, scratch, work=None):
@@ -223,15 +204,7 @@ class Driver:
         self._held = launcher(self._work, self._address, scratch, self._tiles) if may_hold else None
 
     def __call__(self, arrays, n_seeds):
-        """Run, serially or in parallel, whichever the size asks for.
-
-        Parameters
-        ----------
-        arrays : sequence of arrays
-            In the order in which the launch's slots number them.
-        n_seeds : int
-            Number of seeds; 1 where nothing depends on a seed.
-        """
+        """Run, serially or in parallel, whichever the size asks for; arrays come as the slots of the launch number them."""
         nanoseconds = self._nanoseconds * n_seeds
         if self._held is not None and nanoseconds < SMALL:
             self._held(*arrays, n_seeds)
