@@ -11,7 +11,7 @@ from nbad.memo import cached_property
 from nbad.native import cpython
 from nbad.native.cpython import repeated as repeated
 from nbad.native.cpython import settle as settle
-from nbad.native.entry import Bounds, Means, Move, Plain, Rows, entry, narrow_of
+from nbad.native.entry import Bounds, Means, Move, Plain, Rows, entry
 from nbad.native.launch_table import TILE
 from nbad.plans.plan import are_lined
 from nbad.plans.work import WORD, Work, total
@@ -102,27 +102,22 @@ def blocks(program, plan, dtype, order):
 
 def precompile(program, dtype):
     """Compile what a value, a forward sweep, a pullback and a Jacobian by all arguments need; no Jacobian of wide kernels."""
-    cores, leaves, wrt = program.cores, program.leaves, program.input_slots(range(len(program.names)))
+    arguments = range(len(program.names))
+    wrt = program.input_slots(arguments)
     usual = program.plan(wrt, "auto")
-    wanted = [
-        (program.value(dtype), cores, leaves),
-        (program.fused_reverse(usual, dtype), (Rows(len(usual.residuals)), *leaves), cores),
-    ]
+    value(program, dtype)
+    reverse(program, usual, arguments, dtype, (), None, False)
     for plan in (usual, program.plan(wrt, "partials")):
+        forward(program, plan, dtype)
         kept: tuple = (Rows(len(plan.residuals)),)
-        wanted.append((program.forward(plan, dtype), cores, (*leaves, *kept)))
         if plan.prologue:
-            wanted.append((program.prologue(plan, dtype), kept, ((),) * plan.partials))
-            kept = ((),) * plan.partials
-        wanted.append((program.reverse(plan, dtype), (*kept, *leaves), cores))
+            partials = ((),) * plan.partials
+            _formed(program.prologue(plan, dtype), kept, partials)
+            kept = partials
+        _formed(program.reverse(plan, dtype), (*kept, *program.leaves), program.cores)
     if not usual.inner:
-        blocks = program.jacobian_plan(wrt, "auto")
-        for before in ((), leaves):
-            wanted.append((program.jacobian(blocks, dtype, bool(before)), cores, (*before, (blocks.outputs, len(wrt)))))
-    for kernel, inputs, results in wanted:
-        formed, *_ = _formed(kernel, inputs, results, (0,) * len(results))
-        for each in formed, narrow_of(formed, inputs):
-            each.load()
+        for with_value in (False, True):
+            jacobian(program, program.jacobian_plan(wrt, "auto"), dtype, with_value)
 
 
 def _in_structure(program, run, build):
@@ -155,20 +150,19 @@ def _made(kernel, inputs, groups, most=None, shared=(), **more):
     which by default its work tells, it is no plain case.
     """
     results = tuple([result for group, _ in groups for result in group])
-    shared = tuple(shared) or (0,) * len(results)
     kernel, read, written = _formed(kernel, inputs, results, shared)
     return _entry(Plain(kernel, tuple(inputs), tuple(groups), read, written, shared=shared, **more), most)
 
 
-def _formed(kernel, inputs, results, shared):
-    """The same kernel with its values side by side as they lie in memory, and the moves of its first rows and its last ones."""
+def _formed(kernel, inputs, results, shared=()):
+    """The same kernel with its values side by side as they lie in memory, compiled, and the moves of its first and last rows."""
     for side, values in (("read", inputs[:1]), ("written", results[-1:])):
         for rows in values:
             kernel = kernel.in_lines(side, rows.number) if isinstance(rows, Rows) and are_lined(rows.number) else kernel
-    given, made = enumerate(inputs), enumerate(zip(results, shared, strict=True), len(inputs))
+    given, made = enumerate(inputs), enumerate(zip(results, shared or (0,) * len(results), strict=True), len(inputs))
     read = [move for k, argument in given for move in _moves(k, argument, reads_beside(_items(argument), kernel.dtype))]
     written = [move for k, (result, is_shared) in made for move in _moves(k, result, not is_shared)]
-    return kernel.beside([move.items for move in written]).reading([move.items for move in read]), read, written
+    return kernel.beside([move.items for move in written]).reading([move.items for move in read]).load(), read, written
 
 
 def _items(argument):
