@@ -30,7 +30,8 @@ from nbad.testing.exact import exact
 README = Path(__file__).parents[1] / "operations" / "README.md"
 POINTS, SEED = 300, 1
 DIGITS, STEP_DIGITS = 420, 30  # of the arithmetic and of a relative step: what is 1e-304 beside 1 keeps 20 digits
-FEWER_DIGITS, SLOW = (100, 20), re.compile(r"bessel|zeta")  # of functions that take long in many digits, and need none
+FEWER_DIGITS = 100, 20  # of functions that take long in many digits, and need none
+SLOW = re.compile(r"bessel|zeta|(?<!/)\b(?:gamma|digamma|beta)\(")
 WIDE = (-20.0, 20.0)  # where a row names no domain
 EVEN = 1e3  # beyond it, points are spread over magnitudes only
 MARGIN = 16  # from the ends of the range of a dtype: products on the way overflow earlier
