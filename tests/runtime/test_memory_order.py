@@ -143,11 +143,13 @@ def test_order_beside_what_is_shared_and_not_differentiated(rng, shared, by):
             assert bits(found) == bits(x * shared)
 
 
+cubes = nbad.kernel(lambda x, c: x * x * x * c, signature="(33),()->(33)")
+
+
 @pytest.mark.parametrize("own", ORDERS)
 @pytest.mark.parametrize("policy", ["partials", "mincut"])
 def test_many_rows_of_vectors(rng, own, policy):
     """So many that they lie in lines."""
-    cubes = nbad.kernel(lambda x, c: x * x * x * c, signature="(33),()->(33)")
     x, w, c = rng.standard_normal((*SHAPE, 33)), rng.standard_normal((2, *SHAPE, 33)), rng.standard_normal(SHAPE)
     for given in (laid(x, own), np.asfortranarray(x)):
         y, pullback = nbad.vjp(cubes, given, laid(c, own), residuals=policy)
