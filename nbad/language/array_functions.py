@@ -49,6 +49,8 @@ def reshaping(function: Callable[..., Any]) -> Callable[..., Any]:
         _check_options(trace, function, options if function is not np.take or len(places) < 3 else {"out": x})
         options = {name: _objects(trace, value) for name, value in options.items()}
         given = arrays.items(trace, x)
+        if function.__name__.startswith("cum") and objects.are_conditions(trace, given):  # they are counted
+            given = objects.like(given, map(operator.pos, given.flat))
         result = function(given, *(_objects(trace, place) for place in places), **options)
         if trace.is_traced(x) and isinstance(result, np.ndarray) and result.ndim:
             is_view = np.may_share_memory(result, given)
@@ -296,11 +298,11 @@ def _spreading(finish: Callable[..., Any]) -> Meaning:
 
 
 def _sum(trace: "Trace", values: list[Any]) -> Any:
-    return functools.reduce(operator.add, values) if values else np.float64(0.0)
+    return functools.reduce(operator.add, values[1:], +values[0]) if values else np.float64(0.0)  # one condition is counted
 
 
 def _product(trace: "Trace", values: list[Any]) -> Any:
-    return functools.reduce(operator.mul, values) if values else np.float64(1.0)
+    return functools.reduce(operator.mul, values[1:], +values[0]) if values else np.float64(1.0)
 
 
 def _mean(trace: "Trace", values: list[Any]) -> Any:

@@ -198,7 +198,7 @@ def _logsumexp(trace: "Trace", a: Any, axis: Any = None, *, keepdims: bool = Fal
 
 def _softmax(trace: "Trace", x: Any, axis: Any = None) -> Any:
     x = arrays.wrap(trace, arrays.items(trace, x))
-    powers = np.exp(x - _greatest(trace, x, axis)[1])
+    powers = np.exp(x - trace.call(stop_gradient, _greatest(trace, x, axis)[:1], {}))  # nan where that is infinite, as SciPy's
     return powers / trace.call(np.sum, (powers,), {"axis": axis, "keepdims": True})
 
 

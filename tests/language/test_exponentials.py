@@ -49,6 +49,9 @@ def test_infinities():
     inf = math.inf
     rows = np.array([[-inf, -inf, -inf], [inf, 1.0, 2.0], [inf, inf, -inf], [math.nan, 1.0, 2.0]])
     np.testing.assert_array_equal(logsumexp(rows), special.logsumexp(rows, axis=1))
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_allclose(log_softmax(rows), special.log_softmax(rows, axis=1), rtol=1e-15)
+        np.testing.assert_allclose(softmax(rows), special.softmax(rows, axis=1), rtol=1e-15)
 
 
 def test_derivatives():

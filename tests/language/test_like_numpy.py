@@ -43,6 +43,12 @@ def sums_of_conditions(x, y):
     return np.sum(c + c) + np.sum(c * c) + np.sum(c + (x > y)) + sum(c)
 
 
+def counted_conditions(x, y):
+    c = np.array([x, y]) > 0
+    counts = [np.cumsum(c)[0], np.cumulative_prod(c[::-1])[0], np.sum(c[:1]), np.prod(c[1:])]
+    return sum(isinstance(count, bool) for count in counts) + sum((k + 1) * count for k, count in enumerate(counts))
+
+
 def sorted_list(x, y):
     z = w = [x, y, 0.5]
     z.sort()
@@ -163,7 +169,7 @@ def order_of_whole_parts(x, y):
 
 
 FUNCTIONS = [
-    items_behind_an_ellipsis, whole_numbers_among_real_ones, of_no_items, order_of_whole_parts,
+    counted_conditions, items_behind_an_ellipsis, whole_numbers_among_real_ones, of_no_items, order_of_whole_parts,
     through_the_flat_iterator, filled_by_the_flat_iterator, put, in_place_by_position, the_arrays_themselves,
     whole_numbers_of_plain_ones, order_of_sorted_items, placed,
     sorted_list, counted, products_in_place, selected,
