@@ -140,7 +140,13 @@ def call_plain(trace: "Trace", function: Callable[..., Any], args: tuple[Any, ..
         arrays.apply_ufunc(trace, ufunc, "at", args, kwargs)  # NumPy's own would write to what is read-only
     passed = (*args, *kwargs.values())
     given = [arrays.plain(value) for value in passed]
-    result = function(*given[: len(args)], **dict(zip(kwargs, given[len(args) :], strict=True)))
+    try:
+        result = function(*given[: len(args)], **dict(zip(kwargs, given[len(args) :], strict=True)))
+    except ValueError as error:
+        if "read-only" not in str(error) or not holds(passed, arrays.TracedArray):
+            raise
+        what = f"writes to an array by `{getattr(function, '__name__', function)}`, which nbad does not know"
+        raise trace.refusal(what, "a[0] = 1.0  # item by item") from None
     if not isinstance(result, np.ndarray) or result.dtype not in (float, object):
         return result  # integers and bools stay indices and masks
     if result.ndim == 0 and result.base is None:

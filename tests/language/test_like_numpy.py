@@ -215,6 +215,16 @@ def test_what_numpy_refuses_too(statement, message):
         nbad.kernel(function_of(source, "<kernel>", np=np), signature="(2)->()")([1.0, 2.0])
 
 
+def test_writes_of_functions_that_are_not_known():
+    def along(x):
+        a = np.zeros((2, 2))
+        np.put_along_axis(a, np.array([[0], [1]]), 1.5, axis=1)
+        return a[0, 0] * x
+
+    with pytest.raises(TraceError, match=r"writes to an array by `put_along_axis`(?s:.*)fix: a\[0\] = 1.0  # item by item"):
+        nbad.kernel(along)(1.0)
+
+
 @pytest.mark.parametrize("call", ["append(1.0)", "index(1.0)", "reverse()"])
 def test_methods_of_lists(call):
     def as_list(v):
