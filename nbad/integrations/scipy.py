@@ -110,15 +110,18 @@ class Problem:
         for name in (*unknowns, *self.data):
             is_static = name in unknowns and name in self.f.static
             if name not in self.f.parameters or name in both or is_static:
-                meant = closest(name, self.f.parameters)
-                what = "an unknown, and among the data" if name in both else f"no parameter of `{self.f.__name__}`"
-                what = "static" if is_static else what
+                meant = None if name in both or is_static else closest(name, self.f.parameters)
+                what, fix = f"no parameter of `{self.f.__name__}`", f"unknowns={{{meant or self.f.parameters[0]!r}: 1.0}}"
+                if name in both:
+                    what, fix = "an unknown, and among the data", f"del data[{name!r}]"
+                if is_static:
+                    what, fix = "static", f"data={{{name!r}: 1}}  # which no derivative is taken by"
                 raise ArgumentValueError(
                     f"{CALL}: {name!r} is {what}",
                     got=repr(name),
                     expected=f"each of {', '.join(self.f.parameters)} once",
                     meant=meant and repr(meant),
-                    fix=f"unknowns={{{meant or self.f.parameters[0]!r}: 1.0}}",
+                    fix=fix,
                 )
         if not unknowns:
             raise ArgumentValueError(

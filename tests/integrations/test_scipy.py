@@ -399,8 +399,12 @@ def test_curves_see_where_they_are_asked_for():
 
 WRONG = {
     "no such parameter": (lambda f: Problem(f, {"z": 1.0}), ValueError, "'z' is no parameter of"),
-    "both": (lambda f: Problem(f, {"x": 1.0}, {"x": 1.0}), ValueError, "an unknown, and among the data"),
-    "static": (lambda f: Problem(nbad.kernel(lambda x, n: x**n, static="n"), {"n": 2}), ValueError, "'n' is static"),
+    "both": (lambda f: Problem(f, {"x": 1.0}, {"x": 1.0}), ValueError, r"(?s)and among the data.* once\n  fix: del data\['x'\]"),
+    "static": (
+        lambda f: Problem(nbad.kernel(lambda x, n: x**n, static="n"), {"n": 2}),
+        ValueError,
+        r"'n' is static[^$]* once\n  fix: data={'n': 1}",
+    ),
     "nothing": (lambda f: Problem(f, {}), ValueError, "nothing to be found"),
     "index": (lambda f: Problem(f, {"x": (np.ones(3), np.array([3]))}), ValueError, "out of range"),
     "no index": (lambda f: Problem(f, {"x": (np.ones(3), np.array([0.5]))}), TypeError, "i is no index"),
