@@ -278,6 +278,9 @@ def asked(kernel: Any, program: "Program", values: tuple[Any, ...], statics: dic
     fault = None
     for value in _in_turn(values, stand_in.signature is not None):
         options = _options(stand_in, value, values)
+        if stand_in.nout > 1 and type(value).__name__ == "ArrowExtensionArray":  # pandas would make one array of all outputs
+            made = stand_in(*(np.asarray(v) if isinstance(v, type(value)) else v for v in values))
+            return program.structure.build(tuple(map(type(value)._from_sequence, made)))
         try:
             answer = type(value).__array_ufunc__(value, stand_in, "__call__", *values, **options)
         except (TypeError, RuntimeError, ValueError, AssertionError) as error:
@@ -350,11 +353,8 @@ def _in_turn(values: tuple[Any, ...], is_vectors: bool) -> Iterator[Any]:
         if foreign.answers(value, is_vectors) and type(value) not in map(type, left):
             left.append(value)
     while left:
-        kinds = [type(value) for value in left]
-        first = next(
-            k for k, kind in enumerate(kinds) if not any(other is not kind and issubclass(other, kind) for other in kinds)
-        )
-        yield left.pop(first)
+        is_base = [any(type(b) is not type(a) and isinstance(b, type(a)) for b in left) for a in left]
+        yield left.pop(is_base.index(False))
 
 
 def _refuse(kernel: Any, program: "Program", named: dict[str, Any], statics: dict[str, Any], fault: Any) -> NoReturn:

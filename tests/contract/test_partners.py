@@ -3,6 +3,7 @@ works. Nothing is paired by position, or computed, in silence.
 """
 
 import pickle
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -43,6 +44,19 @@ def refused(call, what):
         call()
     assert __file__.rpartition("/")[2] in str(caught.value)  # the user's line, and no partner's
     return fix_of(caught.value)
+
+
+@pytest.mark.parametrize("dtype", ["Float64", "float32", *["double[pyarrow]", "float[pyarrow]"] * bool(find_spec("pyarrow"))])
+def test_columns_of_several_outputs_keep_their_dtype(both, dtype):
+    """Of all that a function returns pandas makes one column of Arrow's."""
+    import pandas as pd
+
+    x = pd.Series([1.0, 2.0, None], dtype=dtype)
+    for pair in ((x, x), (x, 1.0), (2.0, x)):
+        found = both(*pair)
+        assert [y.dtype.name for y in found] == [x.dtype.name] * 2
+        assert [y.isna().tolist() for y in found] == [[False, False, True]] * 2
+    assert [y[:2].tolist() for y in found] == [[1.0, 0.0], [2.0, 4.0]]
 
 
 def test_pandas_aligns(subtract, both):
