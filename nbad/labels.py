@@ -188,10 +188,15 @@ def of_numbers(name: str, value: Any) -> str:
 
 def refuse_others(call: str, named: dict[str, Any]) -> None:
     """Refuse a Series or a table of what are no numbers: libraries would hand it on as objects, or in parts."""
-    for name, value in named.items():
-        line = of_numbers(name, value)
-        if line != name:
-            raise no_numbers(call, name, value, line) from None
+    lines = {name: line for name, value in named.items() if (line := of_numbers(name, value)) != name}
+    if lines:
+        name = min(lines, key=lambda name: _is_bool(named[name]))
+        raise no_numbers(call, name, named[name], lines[name]) from None
+
+
+def _is_bool(series: Any) -> bool:
+    """Whether a Series holds bools: of Arrow's, where one is missing, pandas makes objects."""
+    return getattr(getattr(series, "dtype", None), "kind", "O") == "b"
 
 
 def no_numbers(call: str, name: str, value: Any, line: str) -> ArgumentTypeError:
@@ -200,7 +205,8 @@ def no_numbers(call: str, name: str, value: Any, line: str) -> ArgumentTypeError
     return ArgumentTypeError(
         f"{call}: {name} has {'columns of what are' if is_table else 'elements that are'} no numbers",
         got=f"dtype {', '.join(map(str, dict(value.dtypes).values())) if is_table else value.dtype}",
-        expected="floats, integers or bools, which may be nullable",
+        expected="floats, integers or bools, which may be nullable"
+        + "; missing bools of Arrow's are objects to pandas" * _is_bool(value),
         fix=line,
     )
 

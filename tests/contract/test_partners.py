@@ -59,6 +59,21 @@ def test_columns_of_several_outputs_keep_their_dtype(both, dtype):
     assert [y[:2].tolist() for y in found] == [[1.0, 0.0], [2.0, 4.0]]
 
 
+def test_text_is_told_before_missing_bools_of_arrows(both):
+    """Which pandas makes objects of."""
+    import pandas as pd
+
+    text = pd.Series(["u", "v"])
+    for bools in [pd.Series([True, None], dtype="bool[pyarrow]")] * bool(find_spec("pyarrow")):
+        with pytest.raises(TypeError, match=r"y has elements that are no numbers[^$]*dtype str[^$]*which may be nullable\n"):
+            both(bools, text)
+        with pytest.raises(
+            TypeError, match=r"nullable; missing bools of Arrow's are objects to pandas\n  fix: x.astype\(float\)$"
+        ):
+            both(bools, 1.0)
+        assert both(bools.astype(float), 1.0)[0].isna().tolist() == [False, True]
+
+
 def test_pandas_aligns(subtract, both):
     import pandas as pd
 
