@@ -55,12 +55,13 @@ def rebound_copy(function: FunctionType, rebinder: "Rebinder") -> FunctionType:
     code, obstacle = _code(function)
     namespace = _namespace(function, rebinder) | {"__nbad__": rebinder.flow, "__nbad_obstacle__": obstacle}
     cells = dict(zip(original.co_freevars, function.__closure__ or (), strict=True))
-    closure = tuple(_cell(name, cells[name], rebinder) for name in code.co_freevars)
+    closure = tuple(_cell(name, cells[name], rebinder, function in rebinder.made) for name in code.co_freevars)
     copy = FunctionType(code, namespace, function.__name__, None, closure)
     copy.__defaults__ = tuple(map(rebind, function.__defaults__ or ()))
     copy.__kwdefaults__ = {name: rebind(value) for name, value in (function.__kwdefaults__ or {}).items()}
-    for value in (*copy.__defaults__, *copy.__kwdefaults__.values()):
-        rebinder.flow.adopt("a default value", value)
+    names = original.co_varnames[: original.co_argcount][-len(copy.__defaults__) :]
+    for name, value in (*zip(names, copy.__defaults__, strict=False), *copy.__kwdefaults__.items()):
+        rebinder.flow.adopt(name, value)
     return copy
 
 
@@ -169,14 +170,21 @@ def _rebound(name: str, value: Any, rebinder: "Rebinder") -> Any:
     return new
 
 
-def _cell(name: str, cell: CellType, rebinder: "Rebinder") -> CellType:
+def _cell(name: str, cell: CellType, rebinder: "Rebinder", is_own: bool) -> CellType:
     try:
         value = cell.cell_contents
     except ValueError:
         return CellType()
     if name == "__class__":  # for `super()`
         return CellType(value)
-    return CellType(_rebound(name, value, rebinder))
+    return CellType(rebinder.rebind(value) if is_own else _rebound(name, value, rebinder))
+
+
+def made_by(function: FunctionType, result: Any) -> set[FunctionType]:
+    """The functions in what a function has returned that it made itself."""
+    codes = {*_codes(function.__code__)} - {function.__code__}
+    within = Heap([("", result)]).seen.values() if codes else ()
+    return {made for made in within if isinstance(made, FunctionType) and made.__code__ in codes}
 
 
 def reach(value: Any) -> list[tuple[str, Any]]:
@@ -188,11 +196,11 @@ def reach(value: Any) -> list[tuple[str, Any]]:
         added: list[tuple[str, Any]] = []
         for function in new:
             outer, names = function.__globals__, {name for code in _codes(function.__code__) for name in code.co_names}
-            cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+            cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)  # it may set them, too
             held = [(name, outer[name]) for name in sorted(names & outer.keys())]
             modules = [module for _, module in held if isinstance(module, ModuleType) and not is_known(module.__name__)]
             added += [("a variable", Globals(variables, names & variables.keys())) for variables in (outer, *map(vars, modules))]
-            added += [*held, *((name, cell.cell_contents) for name, cell in cells if cell != _EMPTY)]
+            added += [*held, *cells]
         heap.add(added)
         found += added
     return found[::-1]  # each under its own name first

@@ -4,6 +4,7 @@ A kernel runs as a copy (`nbad.tracing.copies`) whose outer names hold stand-ins
 any traced value is called as it is.
 """
 
+import copy
 import functools
 import inspect
 import sys
@@ -72,6 +73,9 @@ class StandIn:
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise self._rebinder.trace.refusal(f"writes the attribute `{name}` of `{self._path}`", "return the value instead")
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return copy.deepcopy(self._original, memo)  # which is the kernel's own
+
     def __repr__(self) -> str:
         return repr(self._original)
 
@@ -132,6 +136,7 @@ class Rebinder:
         self._copies: dict[FunctionType, FunctionType] = {}
         self._depth: Counter[FunctionType] = Counter()
         self._plain = set[Any]()  # what ran as it is in branches
+        self.made = set[FunctionType]()  # what functions that ran as they are made: the kernel's own
 
     def rebind(self, value: Any, path: str | None = None) -> Any:
         """The stand-in for an outer value, or the value itself where none is needed."""
@@ -286,13 +291,15 @@ class Rebinder:
         function: Any = origins.python_function(value)  # there is one, by the rule
         self.flow.check_handled(function.__code__)
         with self.flow.operand():
-            if not _is_plain((args, kwargs)):
+            if not _is_plain((args, kwargs)) or (function in self.made and self.flow.heaps()):
                 return self._descend(function, args, kwargs)
             self._adopt_reach(function, path)
             result = meanings.made(self.trace, _call(value, args, kwargs))
             # a cache, or a variable of the function's, holds it too
             if sys.getrefcount(result) > _ALONE and all(known is not result for _, known in self.flow.outer):
                 self.flow.adopt(f"{path}()", result)
+            if function is value:  # else it may be out of a cache
+                self.made |= copies.made_by(function, result)
             return result
         return self.trace.nothing()
 

@@ -376,7 +376,7 @@ def test_what_a_branch_does_to_globals_through_other_functions_is_refused():
 
     with pytest.raises(TraceError, match="changes `notes`, from outside the kernel, in a branch on a traced value"):
         nbad.kernel(notes_in_a_branch)(X)
-    text = r"calls a function that sets a variable of a module, in a branch on a traced value[\s\S]*fix: load\(\)  # before"
+    text = r"calls a function that sets an outer variable, in a branch on a traced value[\s\S]*fix: load\(\)  # before"
     with pytest.raises(TraceError, match=text):
         nbad.kernel(loads_in_a_branch)(X)
     with pytest.raises(TraceError, match="returns on a traced value, and changes what outlives the call after it"):

@@ -132,6 +132,31 @@ def number():
     return NUMBER
 
 
+def variable():
+    value = 0.0
+
+    def set_it(new):
+        nonlocal value
+        value = new
+
+    return set_it, lambda: value
+
+
+def averaging(weight):
+    state = [0.0, 0]
+
+    def average(x=1.0):
+        state[0] += weight * (x - state[0])
+        state[1] += 1
+        return state[0] / state[1]
+
+    return average
+
+
+SET_CLOSED, CLOSED = variable()
+AVERAGE = averaging(0.5)
+
+
 def by_a_function(x, y):
     note(0.0)
     if x > 0:
@@ -250,12 +275,29 @@ def into_a_variable_of_the_module(x, y):
     return x * number()
 
 
+def into_a_closed_variable(x, y):
+    SET_CLOSED(0.0)
+    if x > 0:
+        SET_CLOSED(2.0)
+    return x * CLOSED()
+
+
+def into_what_a_closure_of_the_module_holds(x, y):
+    average = averaging(0.5)
+    average(1.0)
+    if x > 0:
+        AVERAGE(x)
+    return average(x)
+
+
 @pytest.mark.parametrize(
     ("function", "what"),
     [
+        (into_a_closed_variable, "calls a function that sets an outer variable, in a branch on a traced value"),
+        (into_what_a_closure_of_the_module_holds, "changes `state`, from outside the kernel, in a branch on a traced value"),
         (by_a_function_behind_a_return, "returns on a traced value, and changes what outlives the call after it"),
         (by_a_function_of_a_loop, "changes `LOG`, from outside the kernel, in a loop on a traced value"),
-        (into_a_variable_of_the_module, "calls a function that sets a variable of a module, in a branch on a traced value"),
+        (into_a_variable_of_the_module, "calls a function that sets an outer variable, in a branch on a traced value"),
     ],
 )
 def test_writes_of_calls_without_traced_values_are_refused(function, what):
@@ -300,6 +342,15 @@ def items_of_a_flat_iterator(x, y):
     return f[0] * x
 
 
+def closure_that_a_function_makes(x, y):
+    average, total = averaging(0.5), averaging(2.0)
+    total()
+    for k in range(5):
+        if average(x * k) > 0.1:
+            total(3.0)
+    return x * total()
+
+
 def object_with_a_read_only_array(x, y):
     o = Fixed()
     if x > 0:
@@ -309,7 +360,14 @@ def object_with_a_read_only_array(x, y):
     return x * y
 
 
-RIGHT = [values_of_a_dict, read_only_dict, methods_of_a_list, items_of_a_flat_iterator, object_with_a_read_only_array]
+RIGHT = [
+    values_of_a_dict,
+    read_only_dict,
+    methods_of_a_list,
+    items_of_a_flat_iterator,
+    closure_that_a_function_makes,
+    object_with_a_read_only_array,
+]
 
 
 @pytest.mark.parametrize("function", RIGHT)

@@ -1,5 +1,6 @@
 """Objects of the user's classes, and dicts, that branches and loops on traced values write to: as in plain Python."""
 
+import copy
 import dataclasses
 import functools
 import math
@@ -35,6 +36,10 @@ class Slots:
     x: float
     hits: float = 0.0
     names: tuple = ()
+
+
+SHARED = Slots(1.0)
+HELD = {"s": Slots(1.0)}
 
 
 class Namesake(Slots):
@@ -296,6 +301,28 @@ def asked_between_two(x):
     return m.reads + sum(is_inside)
 
 
+def a_copy_of_an_outer_object(x):
+    s = copy.deepcopy(SHARED)
+    if x > 0:
+        s.x = x
+    return s.x
+
+
+def writes_an_outer_object_that_a_dict_holds(x):
+    s = HELD["s"]
+    if x > 0:
+        s.x = x
+    return s.x
+
+
+def test_an_outer_object_is_copied_not_written():
+    what = r"changes `HELD`, from outside the kernel, in a branch on a traced value[\s\S]*fix: own = copy.deepcopy\(HELD\)"
+    with pytest.raises(TraceError, match=what):
+        nbad.kernel(writes_an_outer_object_that_a_dict_holds)(1.0)
+    np.testing.assert_array_equal(nbad.kernel(a_copy_of_an_outer_object)(np.array(XS)), [0.3, 1.0, 2.0, 1.0, 0.7])
+    assert SHARED.x == HELD["s"].x == 1.0
+
+
 def test_what_stands_between_two_comparisons_is_asked_once():
     np.testing.assert_array_equal(nbad.kernel(asked_between_two)(np.array(XS)), [asked_between_two(x) for x in XS])
     assert asked_between_two(0.0) == 114
@@ -320,9 +347,6 @@ def another_object_in_each_pass(x):
                 s.x, s.hits = s.hits * 0.5, s.x * 0.5
             s = Slots(x, 1.0)
     return s.x
-
-
-SHARED = Slots(1.0)
 
 
 @functools.cache

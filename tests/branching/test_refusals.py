@@ -100,7 +100,7 @@ def test_what_loops_on_traced_values_cannot_carry():
 
     fix = "{} = [value if k == n else old for k, old in enumerate({})]  # a list of a fixed length"
     expect(grows, "changes the length of the list `values` in a loop on a traced value", fix.format("values", "values"))
-    expect(writes_outside, "changes `TABLE`, from outside the kernel, in a loop on a traced value", "copy = list(TABLE)")
+    expect(writes_outside, "changes `TABLE`, from outside the kernel, in a loop on a traced value", "own = copy.deepcopy(TABLE)")
     fix = "seen[key] = 0.0  # before it: what is there may be written to"
     expect(changes_a_dict, "changes which keys the dict `seen` has in a loop on a traced value", fix)
     expect(changes_an_array, "changes the array `mask` in a loop on a traced value", "mask = np.zeros(3)  # an array of floats")
@@ -582,7 +582,7 @@ def test_changes_outside_the_kernel_in_a_branch():
     def calls(x):
         return grows_outside(x) if x > 0 else x  # !
 
-    what, fix = "changes `{}`, from outside the kernel, in a branch on a traced value", "copy = list({})  # in the kernel"
+    what, fix = "changes `{}`, from outside the kernel, in a branch on a traced value", "own = copy.deepcopy({})  # in it"
     expect(writes_a_global, what.format("TABLE"), fix.format("TABLE"))
     expect(writes_a_closure, what.format("totals"), fix.format("totals"))
     expect(calls, what.format("TABLE"), fix.format("TABLE"))
