@@ -19,7 +19,7 @@ from nbad.rewriting.expressions import ERRORS_WAY
 from nbad.rewriting.scopes import is_own
 from nbad.rewriting.statements import rewritten
 from nbad.rewriting.syntax import NoSource
-from nbad.tracing.origins import is_known, is_of_users, is_users
+from nbad.tracing.origins import has_methods, is_known, is_of_users, is_users
 
 if TYPE_CHECKING:
     from nbad.tracing.stand_ins import Rebinder
@@ -55,7 +55,7 @@ def rebound_copy(function: FunctionType, rebinder: "Rebinder") -> FunctionType:
     code, obstacle = _code(function)
     namespace = _namespace(function, rebinder) | {"__nbad__": rebinder.flow, "__nbad_obstacle__": obstacle}
     cells = dict(zip(original.co_freevars, function.__closure__ or (), strict=True))
-    closure = tuple(_cell(name, cells[name], rebinder, function in rebinder.made) for name in code.co_freevars)
+    closure = tuple(_cell(name, cells[name], rebinder, id(function) in rebinder.made) for name in code.co_freevars)
     copy = FunctionType(code, namespace, function.__name__, None, closure)
     copy.__defaults__ = tuple(map(rebind, function.__defaults__ or ()))
     copy.__kwdefaults__ = {name: rebind(value) for name, value in (function.__kwdefaults__ or {}).items()}
@@ -175,16 +175,17 @@ def _cell(name: str, cell: CellType, rebinder: "Rebinder", is_own: bool) -> Cell
         value = cell.cell_contents
     except ValueError:
         return CellType()
-    if name == "__class__":  # for `super()`
+    # `__class__` is for `super()`; the kernel's own objects may be written to
+    if name == "__class__" or (is_own and has_methods(value)):
         return CellType(value)
     return CellType(rebinder.rebind(value) if is_own else _rebound(name, value, rebinder))
 
 
-def made_by(function: FunctionType, result: Any) -> set[FunctionType]:
-    """The functions in what a function has returned that it made itself."""
+def made_by(function: FunctionType, result: Any) -> dict[int, Any]:
+    """The functions in what a function has returned that it made itself, by identity."""
     codes = {*_codes(function.__code__)} - {function.__code__}
-    within = Heap([("", result)]).seen.values() if codes else ()
-    return {made for made in within if isinstance(made, FunctionType) and made.__code__ in codes}
+    within = Heap([("", result)]).seen if codes else {}
+    return {key: made for key, made in within.items() if isinstance(made, FunctionType) and made.__code__ in codes}
 
 
 def reach(value: Any) -> list[tuple[str, Any]]:

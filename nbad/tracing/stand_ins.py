@@ -136,7 +136,7 @@ class Rebinder:
         self._copies: dict[FunctionType, FunctionType] = {}
         self._depth: Counter[FunctionType] = Counter()
         self._plain = set[Any]()  # what ran as it is in branches
-        self.made = set[FunctionType]()  # what functions that ran as they are made: the kernel's own
+        self.made = dict[int, Any]()  # functions that were made in the trace by code that ran as it is, by identity
 
     def rebind(self, value: Any, path: str | None = None) -> Any:
         """The stand-in for an outer value, or the value itself where none is needed."""
@@ -291,21 +291,23 @@ class Rebinder:
         function: Any = origins.python_function(value)  # there is one, by the rule
         self.flow.check_handled(function.__code__)
         with self.flow.operand():
-            if not _is_plain((args, kwargs)) or (function in self.made and self.flow.heaps()):
+            if not _is_plain((args, kwargs)) or (id(function) in self.made and self.flow.heaps()):
                 return self._descend(function, args, kwargs)
             self._adopt_reach(function, path)
             result = meanings.made(self.trace, _call(value, args, kwargs))
             # a cache, or a variable of the function's, holds it too
             if sys.getrefcount(result) > _ALONE and all(known is not result for _, known in self.flow.outer):
                 self.flow.adopt(f"{path}()", result)
-            if function is value:  # else it may be out of a cache
-                self.made |= copies.made_by(function, result)
+            made = copies.made_by(function, result) if function is value else {}  # else it may be out of a cache
+            if made:
+                self._adopt_reach(function, path, True)
+                self.made |= made
             return result
         return self.trace.nothing()
 
-    def _adopt_reach(self, value: Any, path: str) -> None:
-        """Let branches know what code writes to that is about to run as it is, for some elements only."""
-        if self.flow.heaps() and value not in self._plain:
+    def _adopt_reach(self, value: Any, path: str, always: bool = False) -> None:
+        """Let branches know what code writes to that runs as it is, for some elements only, or what it makes."""
+        if value not in self._plain and (always or self.flow.heaps()):
             self._plain.add(value)
             for name, held in copies.reach(value):
                 self.flow.adopt(name or path, held)

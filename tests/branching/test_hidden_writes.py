@@ -290,9 +290,27 @@ def into_what_a_closure_of_the_module_holds(x, y):
     return average(x)
 
 
+def setting():
+    held = [LOG]
+
+    def set_it(x):
+        held[0][0] = x
+
+    return set_it
+
+
+def into_what_a_closure_took_from_outside(x, y):
+    set_it = setting()
+    set_it(1.0)
+    if x > 0:
+        set_it(x)
+    return x
+
+
 @pytest.mark.parametrize(
     ("function", "what"),
     [
+        (into_what_a_closure_took_from_outside, "changes `LOG`, from outside the kernel, in a branch on a traced value"),
         (into_a_closed_variable, "calls a function that sets an outer variable, in a branch on a traced value"),
         (into_what_a_closure_of_the_module_holds, "changes `state`, from outside the kernel, in a branch on a traced value"),
         (by_a_function_behind_a_return, "returns on a traced value, and changes what outlives the call after it"),
@@ -349,6 +367,28 @@ def closure_that_a_function_makes(x, y):
         if average(x * k) > 0.1:
             total(3.0)
     return x * total()
+
+
+class Meter:
+    def __init__(self):
+        self.total = 0.0
+
+    def add(self, x):
+        self.total += x
+        return self.total
+
+
+def metering():
+    meter = Meter()
+    return lambda x: meter.add(x)
+
+
+def object_that_a_closure_holds(x, y):
+    add = metering()
+    add(x)
+    if x > 0:
+        add(x)
+    return add(0.0)
 
 
 def object_with_a_read_only_array(x, y):
