@@ -79,9 +79,10 @@ def _risky(op: str, sign: str, reflected: bool = False) -> Callable[..., Any]:
 
 def _refused(name: str) -> Callable[..., Any]:
     def method(self: "Tracer", *args: Any, **kwargs: Any) -> NoReturn:
-        line = lines.running_line()
+        line, frame = lines.running_line(), lines.user_frame()
         what, fix = refusals.protocol(name, line.text if line else "")
-        raise self._trace.refusal(what.format(value=self.described()), fix.replace("{name}", self.spelled()))
+        got = lines.obstacle(frame) if frame and "__nbad__" not in frame.f_globals else None
+        raise self._trace.refusal(what.format(value=self.described()), fix.replace("{name}", self.spelled()), got=got)
 
     return method
 

@@ -197,6 +197,7 @@ def test_conversions():
     expect(to_array, "turns `x` into an array, or an index of one", "fix: write the kernel for one element")
     what = "turns `x` into a Python float, in code that nbad cannot see into"
     expect(to_root, what, "fix: np.sqrt(...)  # NumPy's function", "return math.sqrt(self.x)")
+    expect(to_root, what, "got: `__abs__` is run as it is: nbad sees into functions", "return math.sqrt(self.x)")
     expect(to_float, "turns `x` into a Python float, in code that nbad cannot see into", "fix: np.sin(x)  # NumPy's function")
     expect(to_count, "counts to a traced value, and not in a `for` statement", "fix: for k in range(n): total = total + f(k)")
     expect(to_complex, "turns `x` into a complex number", "fix: keep the real and the imaginary part in two variables")
