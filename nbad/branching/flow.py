@@ -8,7 +8,7 @@ import functools
 import operator
 import sys
 from collections.abc import Callable, Iterable
-from types import CodeType, FrameType, TracebackType
+from types import CodeType, FrameType, FunctionType, MethodType, TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -42,8 +42,6 @@ class Flow(Paths):
 
     Attributes
     ----------
-    reached : callable
-        What is to be called in place of a function that came out of a container, an object or a call.
     outer : list of (str, object)
         Variables of code outside the kernel that can be changed.
     """
@@ -52,8 +50,7 @@ class Flow(Paths):
     slice, error, failing = builtins.slice, (Exception, NoPath), AssertionError
 
     def __init__(self, trace: Trace, original: Callable[[Any], Any], reached: Callable[[Any], Any]) -> None:
-        super().__init__(trace, original)
-        self.reached = reached
+        super().__init__(trace, original, reached)
         self.outer: list[tuple[str, Any]] = []
         self._shared: list[Shared] = []
         self._truths: dict[int, tuple[Any, bool]] = {}  # of traced values, which are held: so the keys stay theirs
@@ -149,6 +146,10 @@ class Flow(Paths):
         if self._shared:
             self._check_shared()
         return value
+
+    def given(self, value: Any) -> Any:
+        """An attribute that a call is given: of a method or function what is to be called."""
+        return self.reached(value) if isinstance(value, FunctionType | MethodType) else value
 
     def settled(self) -> None:
         """The end of a statement that may have written to a container, or chosen one."""

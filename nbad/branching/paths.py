@@ -53,6 +53,8 @@ class Paths:
     trace : Trace
     original : callable
         What a stand-in stands for; anything else itself.
+    reached : callable
+        What is to be called in place of a function that came out of a container, an object or a call.
     open : list
         Branches and choices whose arms are being run, outermost first.
     passes : list
@@ -67,8 +69,8 @@ class Paths:
 
     floor = Floor()  # what the path that is run is seen from
 
-    def __init__(self, trace: Trace, original: Callable[[Any], Any]) -> None:
-        self.trace, self.original = trace, original
+    def __init__(self, trace: Trace, original: Callable[[Any], Any], reached: Callable[[Any], Any]) -> None:
+        self.trace, self.original, self.reached = trace, original, reached
         self.open: list[Any] = []
         self.calls: list[Call] = []
         self.passes: list[Heap] = []

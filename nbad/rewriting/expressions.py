@@ -5,6 +5,7 @@ a and b             __nbad__.both(__nbad__.test(a), b if __nbad__.first() else N
 a < f(b) < c        a < (t := f(b)) and t < c
 table[i]            __nbad__.item(table, i)
 f(x)                __nbad__.reached(f)(x), unless f is a builtin
+f(a.method)         __nbad__.reached(f)(__nbad__.given(a.method))
 a.method()          __nbad__.checked(__nbad__.reached(a.method)())
 locals()            __nbad__.named(locals())
 e.__context__       __nbad__.of_error(e, "__context__")
@@ -176,6 +177,9 @@ class Expressions:
             return At(node).call("named", new)
         if not (isinstance(node.func, ast.Name) and hasattr(builtins, node.func.id)):
             new.func = At(node.func).call("reached", new.func)
+        new.args = list(map(_given, new.args))
+        for keyword in new.keywords:
+            keyword.value = _given(keyword.value)
         return At(node).call("checked", new) if isinstance(node.func, ast.Attribute) else new
 
     def visit_attribute(self, node: ast.Attribute) -> Any:
@@ -223,6 +227,11 @@ class Expressions:
         self._is_in_iterable = before
         conditions: list[ast.expr] = [At(test).call("known", self.visit(test), "filter") for test in node.ifs]
         return ast.comprehension(target=self.visit(node.target), iter=iterable, ifs=conditions, is_async=node.is_async)
+
+
+def _given(argument: ast.expr) -> ast.expr:
+    """What a call is given: an attribute may be a method, which the callee calls."""
+    return At(argument).call("given", argument) if isinstance(argument, ast.Attribute) else argument
 
 
 def _is_text(node: ast.expr) -> bool:

@@ -37,8 +37,11 @@ _TELLING = (
 )  # fmt: skip
 _REWRITTEN = {code for name, code in dis.opmap.items() if name.startswith(_TELLING)}
 _FOR = dis.opmap["FOR_ITER"]  # over a range it may be long, or end at a traced value
-# methods of lists that write, and those of containers that may be given a traced value; attributes of errors
-_ATTRIBUTES = frozenset((*"append clear count extend get index insert pop remove reverse sort".split(), *ERRORS_WAY))
+# methods of lists that write, of containers that may be given a traced value; attributes of errors; functions that take methods
+_ATTRIBUTES = frozenset((
+    *"append clear count extend get index insert pop remove reverse sort".split(), *ERRORS_WAY,
+    *"accumulate bisect brenth brentq filter map newton reduce ridder root_scalar solve starmap toms748".split(),
+))  # fmt: skip
 _SUBSCRIPT = [k for k, (name, _) in enumerate(getattr(opcode, "_nb_ops", ())) if name == "NB_SUBSCR"]  # of Python 3.14
 _CALLS = {dis.opmap[name] for name in ("CALL", "CALL_KW", "CALL_FUNCTION_EX") if name in dis.opmap}
 # how a method is called: Python 3.11 has an instruction for it, later ones an odd argument, or the latter behind the attribute

@@ -4,7 +4,7 @@ import functools
 import sys
 from collections.abc import Callable, Sequence, Sized
 from numbers import Integral, Real
-from types import SimpleNamespace
+from types import MethodType, SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -130,7 +130,9 @@ def _misfit(problem: Problem) -> str | None:
     if not callable(problem.residual):
         return shown(problem.residual)
     try:
-        written = getattr(problem.residual, "_original", problem.residual)  # what a stand-in is asked for, the trace watches
+        written = problem.residual
+        if not isinstance(written, MethodType):  # which hands on what its function is asked for
+            written = getattr(written, "_original", written)  # what a stand-in is asked for, the trace watches
         signature_of(written).bind(problem.start, *problem.params)
     except TypeError as fault:
         return str(fault)

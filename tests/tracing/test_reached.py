@@ -10,6 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import pytest
+import scipy.optimize
 
 import nbad
 from nbad.errors import TraceError
@@ -224,6 +225,25 @@ class Frozen:
         return self.law.mixed(x) if x > 1 else x
 
 
+class Rule:
+    """Its methods are given to functions, which call them."""
+
+    def of(self, v, x=0.5):
+        return math.exp(v) - x if v > x else v - x
+
+    def mapped(self, x):
+        return sum(map(self.of, [x, -x]))
+
+    def reduced(self, x):
+        return functools.reduce(self.of, [x, 1.0, 2.0])
+
+    def greatest(self, x):
+        return max([x, 1 - x], key=self.of) + x
+
+    def root(self, x):
+        return scipy.optimize.brentq(self.of, -9.0, 9.0, args=(x,))
+
+
 class Kind(enum.Enum):
     CONVEX = 2.0
 
@@ -231,7 +251,7 @@ class Kind(enum.Enum):
         return x**self.value if x > 0 else math.exp(x)
 
 
-PAIR, FROZEN = Pair(0.5), Frozen(Pair(0.5))
+PAIR, FROZEN, RULE = Pair(0.5), Frozen(Pair(0.5)), Rule()
 
 
 def functions_in_a_loop(x):
@@ -273,6 +293,9 @@ STRAIGHT = {
     "a method of what it holds": lambda x: FROZEN.law.mixed(x),
     "a method of a mapping": lambda x: METHODS.applied("half", x),
     "a method of an enumeration's member": lambda x: Kind.CONVEX.of(x),
+    "a method that is mapped": lambda x: RULE.mapped(x) + sum(map(RULE.of, [x])),
+    "a method that joins items": lambda x: RULE.reduced(x),
+    "a method that is a key": lambda x: RULE.greatest(x),
     "functions in a list": lambda x: sum(f(x) for f in FUNCTIONS),
     "values of a dict": lambda x: sum(f(x) for f in {"sine": math.sin}.values()),
     "functions that a function is given": lambda x: functools.reduce(lambda v, f: f(v), FUNCTIONS, x),
@@ -286,6 +309,11 @@ STRAIGHT = {
 def test_functions_are_seen_into_in_straight_lines(name):
     kernel = nbad.kernel(STRAIGHT[name], math="libm")
     np.testing.assert_array_equal(kernel(X), [STRAIGHT[name](x) for x in X.tolist()])
+
+
+def test_methods_are_solved():
+    for kernel in (lambda x: RULE.root(x), lambda x: Rule().root(x), lambda x: nbad.solve(RULE.of, 0.5, x)):
+        np.testing.assert_allclose(nbad.kernel(kernel)(X), [RULE.root(x) for x in X.tolist()], rtol=1e-12)
 
 
 @pytest.mark.parametrize(("function", "text"), [(lambda x: Law(x).rate, "too fast"), (lambda x: Gauge(x).level, "too high")])
