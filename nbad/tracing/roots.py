@@ -130,10 +130,10 @@ def _misfit(problem: Problem) -> str | None:
     if not callable(problem.residual):
         return shown(problem.residual)
     try:
-        written = problem.residual
-        if not isinstance(written, MethodType):  # which hands on what its function is asked for
-            written = getattr(written, "_original", written)  # what a stand-in is asked for, the trace watches
-        signature_of(written).bind(problem.start, *problem.params)
+        residual = problem.residual
+        function, before = (residual.__func__, [None]) if isinstance(residual, MethodType) else (residual, [])
+        written = getattr(function, "_original", function)  # what a stand-in is asked for, the trace watches
+        signature_of(written).bind(*before, problem.start, *problem.params)
     except TypeError as fault:
         return str(fault)
     except ValueError:
