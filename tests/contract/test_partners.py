@@ -64,7 +64,8 @@ def test_text_is_told_before_missing_bools_of_arrows(both):
     import pandas as pd
 
     text = pd.Series(["u", "v"])
-    for bools in [pd.Series([True, None], dtype="bool[pyarrow]")] * bool(find_spec("pyarrow")):
+    for dtype in ["bool[pyarrow]"] * bool(find_spec("pyarrow")):
+        bools = pd.Series([True, None], dtype=dtype)
         with pytest.raises(TypeError, match=r"y has elements that are no numbers[^$]*dtype str[^$]*which may be nullable\n"):
             both(bools, text)
         with pytest.raises(
