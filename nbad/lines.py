@@ -99,6 +99,14 @@ def is_library(frame: FrameType) -> bool:
     return top_module(frame) in LIBRARIES
 
 
+@lru_cache(maxsize=4096)
+def is_installed(module: str) -> bool:
+    """Whether a module belongs to Python, to a library that is known here, or to what was installed."""
+    top = module.partition(".")[0]
+    file = getattr(sys.modules.get(top), "__file__", None) or ""
+    return top in LIBRARIES or top in PARTNERS or "site-packages" in file or "dist-packages" in file
+
+
 def top_module(frame: FrameType) -> str:
     """The first part of the name of the module whose code runs in a frame."""
     return str(frame.f_globals.get("__name__")).partition(".")[0]

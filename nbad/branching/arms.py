@@ -140,7 +140,7 @@ class Fork:
         if is_unreadable(contents):
             case = "unreadable"
         elif entry.is_outer:
-            case = "outer variable" if entry.kind.noun == "variable" else "outer"
+            case = entry.case
         elif entry.kind.write is None or not (is_same_size or entry.kind.noun in ("dict", "object")):  # these grow in both
             case = "changed"
         else:

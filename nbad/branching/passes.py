@@ -172,7 +172,7 @@ class Pass:
         """Refuse a change that cannot be carried."""
         is_same_size = contents.rest == entry.contents.rest and len(contents.items) == len(entry.contents.items)
         if not _is_own(entry):
-            case = "outer" if entry.is_outer else "changed array" if entry.kind.noun == "array" else "changed"
+            case = entry.case if entry.is_outer else "changed array" if entry.kind.noun == "array" else "changed"
         elif not is_same_size:
             case = {"list": "loop grown", "array": "changed array"}.get(entry.kind.noun, f"unlike {entry.kind.noun}")
         elif any(

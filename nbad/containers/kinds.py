@@ -159,6 +159,8 @@ def carried(value: Any) -> list[Any]:
         return [value.__func__]
     if isinstance(value, property):
         return [value.fget, value.fset]
+    if isinstance(value, _WRAPPERS):
+        return [getattr(value, "__wrapped__", None) or value.func]  # type: ignore[attr-defined]
     if isinstance(value, slice):
         return [value.start, value.stop, value.step]
     if isinstance(value, BaseException):
@@ -342,8 +344,9 @@ _PLACES = ("__dict__", "__weakref__")
 _C_DATA: type = ctypes.Structure.__mro__[-2]  # the base of all values and arrays of ctypes, which has no public name
 _PLAIN_BASES = (int, float, complex, str, bytes, tuple, frozenset, BaseException)  # nothing hidden there changes
 _READINGS = (memoryview, _pickled, lambda value: value.digest())
+_WRAPPERS = type(functools.cache(len)), functools.cached_property, functools.partialmethod
 _CARRIERS = (
-    slice, ModuleType, MethodType, BuiltinMethodType, staticmethod, classmethod, property, type(functools.cache(len)), CodeType,
+    slice, ModuleType, MethodType, BuiltinMethodType, staticmethod, classmethod, property, *_WRAPPERS, CodeType,
     FrameType, TracebackType, GetSetDescriptorType, MemberDescriptorType, MethodWrapperType, MethodDescriptorType,
     WrapperDescriptorType, re.Match, Struct, KeysView, ValuesView, ItemsView, MappingProxyType, np.ufunc,
 )  # fmt: skip

@@ -4,10 +4,12 @@ Lists, dicts, arrays of traced values and objects of the user's classes can be s
 change, a change is only noticed.
 """
 
+import threading
 from collections.abc import Iterable
-from types import FunctionType
-from typing import Any, NamedTuple
+from types import FunctionType, SimpleNamespace
+from typing import Any, NamedTuple, Self
 
+from nbad import lines
 from nbad.containers.attributes import ATOMS
 from nbad.containers.kinds import Contents, Kind, is_atom, kind_of, leads, same
 from nbad.errors import InternalError
@@ -23,6 +25,11 @@ class Entry(NamedTuple):
     kind: Kind
     contents: Contents
 
+    @property
+    def case(self) -> str:
+        """Which refusal tells of a write to it, if it is of code outside the kernel."""
+        return "outer variable" if self.kind.noun == "variable" else "outer call" if type(self.name) is Distant else "outer"
+
     def read(self) -> Contents:
         """What it holds now."""
         return self.kind.read(self.container)
@@ -32,6 +39,29 @@ class Entry(NamedTuple):
         if self.kind.write is None:
             raise InternalError(f"the items of a {self.kind.noun} are written")
         self.kind.write(self.container, Contents(self.contents.rest if rest is None else rest, items))
+
+
+class Distant(str):
+    """The name of what only code of a package leads to that runs as it is."""
+
+    __slots__ = ("home",)
+    home: str
+
+    def __new__(cls, name: str, home: str) -> Self:
+        """The name, and the package."""
+        new = super().__new__(cls, name)
+        new.home = home
+        return new
+
+    def passes_by(self, value: Any, kind: Kind | None) -> bool:
+        """Whether a value is none of that code's: objects of libraries change when they are asked, and lead everywhere."""
+        owner = value if isinstance(value, (type, FunctionType)) else type(value)
+        is_code = owner is value or (kind is not None and kind.noun == "object" and owner not in _OPEN)
+        module = str(owner.__module__)
+        return is_code and lines.is_installed(module) and module.partition(".")[0] != self.home
+
+
+_OPEN = (SimpleNamespace, threading.local)
 
 
 class Heap:
@@ -74,8 +104,10 @@ class Heap:
             for name, value in queue:
                 if is_atom(type(value)) or id(value) in self.seen:  # type: ignore[arg-type]  # a class is hashable
                     continue
-                self.seen[id(value)] = value
                 kind = kind_of(value)
+                if type(name) is Distant and name.passes_by(value, kind):
+                    continue
+                self.seen[id(value)] = value
                 items, onward = leads(value, kind), queue
                 if kind:
                     # what is in an object of a library may not be all that changes when it does

@@ -267,6 +267,10 @@ FLOW = {
     ),
     "identity": ("asks by `is` for what depends on a traced value", "a == b  # of numbers; or ask before the branch"),
     "outer": ("changes `{name}`, from outside the kernel, in {where} on a traced value", "own = copy.deepcopy({name})  # in it"),
+    "outer call": (
+        "changes `{name}`, from outside the kernel, in {where} on a traced value",
+        "value = f(2.0)  # before it, what calls the function that changes this; @functools.cache, if that only remembers values",
+    ),
     "unreadable": (
         "perhaps changes the {noun} `{name}`, which nobody can read, in a branch on a traced value",
         "value = ...  # what is needed of it, taken before the branch, and `del` of its names; or taken outside the kernel",
@@ -276,7 +280,7 @@ FLOW = {
         "np.seterr(all='ignore')  # before the branch, or before the call",
     ),
     "outer variable": (
-        "calls a function that sets an outer variable, in a branch on a traced value",
+        "calls a function that sets an outer variable, in {where} on a traced value",
         "load()  # before the branch, the function that sets it",
     ),
     "changed": ("changes the {noun} `{name}` in {where} on a traced value", "local variables instead, or items of a list"),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbad import lines
 from nbad.containers.kinds import Globals
-from nbad.containers.snapshots import Heap
+from nbad.containers.snapshots import Distant, Heap
 from nbad.rewriting.expressions import ERRORS_WAY
 from nbad.rewriting.scopes import is_own
 from nbad.rewriting.statements import rewritten
@@ -170,6 +170,8 @@ class _Live(dict):
 def _rebound(name: str, value: Any, rebinder: "Rebinder") -> Any:
     new = rebinder.rebind(value)
     rebinder.flow.adopt(name, new)
+    if is_of_users(value):  # its operators and properties run as they are
+        rebinder.adopt_reach(value, name)
     return new
 
 
@@ -191,9 +193,10 @@ def made_by(function: FunctionType, result: Any) -> dict[int, Any]:
     return {key: made for key, made in within.items() if isinstance(made, FunctionType) and made.__code__ in codes}
 
 
-def reach(value: Any) -> list[tuple[str, Any]]:
+def reach(value: Any, path: str) -> list[tuple[str, Any]]:
     """What a function or class that runs as it is may write to: what it leads to, and outer variables of functions there."""
-    found: list[tuple[str, Any]] = [("", value)]
+    home = str((value if isinstance(value, (type, FunctionType)) else type(value)).__module__).partition(".")[0]
+    found: list[tuple[str, Any]] = [(Distant(path, home), value)]
     heap, done = Heap(found), set[Any]()
     while new := [f for f in heap.seen.values() if isinstance(f, FunctionType) and f not in done and is_users(f)]:
         done.update(new)
@@ -205,6 +208,7 @@ def reach(value: Any) -> list[tuple[str, Any]]:
             modules = [module for _, module in held if isinstance(module, ModuleType) and not is_known(module.__name__)]
             added += [("a variable", Globals(variables, names & variables.keys())) for variables in (outer, *map(vars, modules))]
             added += [*held, *cells]
+        added = [(Distant(name, home), held) for name, held in added]
         heap.add(added)
         found += added
     return found[::-1]  # each under its own name first

@@ -135,7 +135,7 @@ class Rebinder:
         self._known: dict[int, _Known] = {}
         self._copies: dict[FunctionType, FunctionType] = {}
         self._depth: Counter[FunctionType] = Counter()
-        self._plain = set[Any]()  # what ran as it is in branches
+        self._plain: dict[int, Any] = {}  # what may run as it is in branches
         self.made = dict[int, Any]()  # functions that were made in the trace by code that ran as it is, by identity
 
     def rebind(self, value: Any, path: str | None = None) -> Any:
@@ -202,7 +202,7 @@ class Rebinder:
     def _made(self, cls: Any, *args: Any, **kwargs: Any) -> Any:
         """An object of a class whose objects a function of the user's sets up."""
         if _is_plain((args, kwargs)):
-            self._adopt_reach(cls, cls.__qualname__)
+            self.adopt_reach(cls, cls.__qualname__)
             return _call(cls, args, kwargs)
         new = object.__new__(cls)
         if origins.is_generated(cls.__init__):  # of a dataclass: it calls this by the object, which has it until then
@@ -293,24 +293,25 @@ class Rebinder:
         with self.flow.operand():
             if not _is_plain((args, kwargs)) or (id(function) in self.made and self.flow.heaps()):
                 return self._descend(function, args, kwargs)
-            self._adopt_reach(function, path)
+            if self.flow.heaps():
+                self.adopt_reach(function, path)
             result = meanings.made(self.trace, _call(value, args, kwargs))
             # a cache, or a variable of the function's, holds it too
             if sys.getrefcount(result) > _ALONE and all(known is not result for _, known in self.flow.outer):
                 self.flow.adopt(f"{path}()", result)
             made = copies.made_by(function, result) if function is value else {}  # else it may be out of a cache
             if made:
-                self._adopt_reach(function, path, True)
+                self.adopt_reach(function, path)
                 self.made |= made
             return result
         return self.trace.nothing()
 
-    def _adopt_reach(self, value: Any, path: str, always: bool = False) -> None:
-        """Let branches know what code writes to that runs as it is, for some elements only, or what it makes."""
-        if value not in self._plain and (always or self.flow.heaps()):
-            self._plain.add(value)
-            for name, held in copies.reach(value):
-                self.flow.adopt(name or path, held)
+    def adopt_reach(self, value: Any, path: str) -> None:
+        """Let branches know what code may write to that runs as it is, for some elements only."""
+        if id(value) not in self._plain:
+            self._plain[id(value)] = value
+            for name, held in copies.reach(value, path):
+                self.flow.adopt(name, held)
 
     def _descend(self, function: FunctionType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         # a recursion that ends by a plain count is fine; one that asks a traced value never ends
