@@ -4,6 +4,7 @@ Such an array is a `numpy.ndarray` of dtype object that holds traced values and 
 views, iteration and reshaping. Operators, ufuncs and other functions of NumPy go to the trace, which works item by item.
 """
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -173,6 +174,10 @@ class TracedArray(np.ndarray):
         self[...] = value
 
 
+def _compared(compare: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, other: compare(self[:], other)
+
+
 class Flat:
     """The items of an array in C order, as by `numpy.ndarray.flat`: what is written to them the array makes its own."""
 
@@ -206,16 +211,16 @@ class Flat:
     def _places(self, index: Any) -> tuple[Any, ...]:
         return np.unravel_index(np.arange(self.base.size)[self.base._index(index)], self.base.shape)
 
-    def __eq__(self, other: Any) -> Any:
-        return self[:] == other
+    def copy(self) -> Any:
+        """The items in an array of their own."""
+        return self.base.flatten()
 
-    def __ne__(self, other: Any) -> Any:
-        return self[:] != other
-
-    @property
-    def index(self) -> int:
-        """How many items were iterated over."""
-        return self._rest.index
+    __eq__ = _compared(operator.eq)
+    __ne__ = _compared(operator.ne)
+    __lt__, __le__, __gt__, __ge__ = map(_compared, (operator.lt, operator.le, operator.gt, operator.ge))
+    index, coords = (
+        property(operator.attrgetter(f"_rest.{name}")) for name in ("index", "coords")
+    )  # how far it was iterated over
 
 
 def to_function(name: str) -> Callable[..., Any]:

@@ -86,6 +86,15 @@ def through_the_flat_iterator(x, y):
     return whole[0] + conditions.sum() + both + np.sum(a.flat[2:]) + sum(a.flat) + float((a.flat == a.ravel())[3])
 
 
+def asked_of_the_flat_iterator(x, y):
+    a = np.array([[x, y], [1.0, 0.5]])
+    items = a.flat
+    next(items)
+    kept = items.copy()
+    a[0, 0] = 7.0
+    return kept[0] + np.sum((items > 0.7) * 1.0) - np.sum((a.flat <= y) * 2.0) + 10.0 * items.coords[1] + items.index
+
+
 def filled_by_the_flat_iterator(x, y):
     a, c = np.zeros((2, 2), order="F"), np.array(x * y)
     a.flat = x, y, 3.0
@@ -170,7 +179,8 @@ def order_of_whole_parts(x, y):
 
 FUNCTIONS = [
     counted_conditions, items_behind_an_ellipsis, whole_numbers_among_real_ones, of_no_items, order_of_whole_parts,
-    through_the_flat_iterator, filled_by_the_flat_iterator, put, in_place_by_position, the_arrays_themselves,
+    through_the_flat_iterator, asked_of_the_flat_iterator,
+    filled_by_the_flat_iterator, put, in_place_by_position, the_arrays_themselves,
     whole_numbers_of_plain_ones, order_of_sorted_items, placed,
     sorted_list, counted, products_in_place, selected,
     empty_of_whole_numbers, empty_of_floats, empty_of_traced_values, differing_conditions, differences, sums_of_conditions,
