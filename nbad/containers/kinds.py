@@ -160,7 +160,7 @@ def carried(value: Any) -> list[Any]:
     if isinstance(value, property):
         return [value.fget, value.fset]
     if isinstance(value, _WRAPPERS):
-        return [getattr(value, "__wrapped__", None) or value.func]  # type: ignore[attr-defined]
+        return [getattr(value, "__wrapped__", None) or value.func]  # type: ignore[union-attr]
     if isinstance(value, slice):
         return [value.start, value.stop, value.step]
     if isinstance(value, BaseException):
@@ -327,7 +327,7 @@ def _read_own_object(value: Any) -> Contents:
 
 
 def _read_class(value: Any) -> Contents:
-    return Contents(list(vars(value)), [*vars(value).values(), *value.__bases__])
+    return Contents(list(vars(value)), [*vars(value).values(), *value.__bases__, type(value)])
 
 
 def _is_filled(cell: CellType) -> bool:

@@ -51,6 +51,16 @@ class Noting:
         return note(2.0) == value
 
 
+class Meta(type):
+    @property
+    def read(cls):
+        return note(2.0)
+
+
+class Made(metaclass=Meta):
+    pass
+
+
 class Counts(collections.UserDict):
     def __missing__(self, key):
         return note(2.0)
@@ -63,6 +73,7 @@ TEXTS = {
     "a cached property": lambda: Noting().kept,
     "a descriptor": lambda: NOTING.given,
     "a descriptor by its class": lambda: Noting.given,
+    "a property of a class of classes": lambda: Made.read,
     "an operator": lambda: NOTING + 1.0,
     "a length": lambda: len(NOTING),
     "a container": lambda: 2.0 in NOTING,
