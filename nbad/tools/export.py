@@ -36,6 +36,8 @@ ROWS = {"y": "ys", "residuals": "rs", "codes": "faults"}  # where a forward kern
 GLUE = "\0"  # for blanks where no line is broken
 BESIDE = 50  # room for the name of a function beside what is in brackets
 WIDTH = 110  # of lines of code
+UNREADABLE = r"\x00\ud800-\udfff"  # what no source may have
+SPECIAL = rf'{UNREADABLE}\x01-\x1f\\"{{}}'  # and what ends a text, a line or a field in it
 
 
 @fitting("nbad.export({f})")
@@ -154,7 +156,7 @@ class Module:
         """The user's own line in place of its number, where that is found."""
         file, _, number = source.rpartition(":")
         is_found = self.file and file == Path(self.file).name and number.isdigit()
-        return (is_found and linecache.getline(self.file or "", int(number)).strip()) or source
+        return (is_found and linecache.getline(self.file or "", int(number)).strip()) or _spelled(source)
 
     def _forward(self) -> str:
         x, *results = self._forward_rows()
@@ -286,10 +288,11 @@ class Module:
         """What stands for the words of the texts."""
         f, program = self.f, self.program
         listed = ", ".join(program.names)
-        rows = [f"    {k:>3}  {value.name:<24} {value.source or ''}".rstrip() for k, value in enumerate(self.plan.residuals)]
-        doc = (inspect.getdoc(f) or "").replace("\\", "\\\\").replace('"""', "'''").strip()
+        kept = [(value.name, _spelled(value.source or "")) for value in self.plan.residuals]
+        rows = [f"    {k:>3}  {name:<24} {source}".rstrip() for k, (name, source) in enumerate(kept)]
+        doc = _spelled((inspect.getdoc(f) or "").replace("\\", "\\\\").replace('"""', "'''").strip(), UNREADABLE)
         return {
-            "NAME": re.sub(r'[\x00-\x1f\\"{}\ud800-\udfff]', _escaped, f.__name__),
+            "NAME": _spelled(f.__name__),
             "DOC": doc and f"{doc}\n\n",
             "NAMES": listed,
             "CALL": ", ".join(_parameters(f, program.names)),
@@ -302,7 +305,7 @@ class Module:
             "OUTPUTS": str(self.outputs),
             "INPUTS": str(self.inputs),
             "WORKING": self.dtype.name,
-            "ORIGIN": Path(self.file).name if self.file else "Python",
+            "ORIGIN": _spelled(Path(self.file).name) if self.file else "Python",
             "VERSION": VERSION,
             "CORE_SHAPES": repr(program.cores),
             "LEAF_SHAPES": repr(tuple(program.leaves)),
@@ -327,9 +330,9 @@ def _with_codes(graph: Graph, program: Program, causes: Sequence[int]) -> Graph:
     return builder.build([*graph.outputs, code])
 
 
-def _escaped(found: re.Match) -> str:
-    """A character as it may stand in text, with fields in it or without."""
-    return f"\\u{ord(found[0]):04x}"
+def _spelled(text: str, special: str = SPECIAL) -> str:
+    """A text as it may stand in one of the module's."""
+    return re.sub(f"[{special}]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _apart(name: str, parameters: Sequence[str]) -> str:

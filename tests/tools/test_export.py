@@ -252,6 +252,16 @@ def test_kernels_may_have_any_name(interpreted, name):
         exported.value("text")
 
 
+@pytest.mark.parametrize("said", ["zero\0", "half \udc80", 'a "b" {c}', "back\\slash", "two\nlines"])
+def test_what_kernels_say_and_the_files_of_kernels_may_have_any_character(interpreted, said):
+    code = "def f(x):\n    y = math.exp(x)\n    return y * math.sin(y)\n"
+    exec(compile(code, f'"""{said}'.replace("\0", ""), "exec"), found := {"math": math})
+    found["f"].__doc__ = said
+    exported = interpreted(nbad.kernel(found["f"]))
+    assert exported.value(0.0) == math.sin(1.0)
+    assert said in exported.__doc__
+
+
 def test_fields_may_have_names_of_pythons(interpreted):
     Pair = namedtuple("Pair", "left class", rename=True)
     y = interpreted(nbad.kernel(lambda x: Pair(2.0 * x, x))).value(3.0)
