@@ -30,7 +30,7 @@ from nbad.api.signatures import (
 )
 from nbad.api.statics import copied, identity, is_setting, is_to_blame
 from nbad.api.trees import flattened, grouped, names_in
-from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest, cut, leaving
+from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest, cut, fitting
 from nbad.forks import IMPORTS
 from nbad.graphs.kernels import BoundKernel
 from nbad.memo import MANY, Memo, Recent
@@ -123,7 +123,7 @@ class Kernel(Inspected):
         options = self.signature, self.static, *self._options
         return reduced(self, self._made_from, (Kernel, self.__wrapped__, self._tracer, *options))
 
-    @leaving
+    @fitting('f.precompile("float32")', "f.precompile")
     def precompile(self, *dtypes: DTypeLike) -> "Kernel":
         """Compile, or load from the disk cache, what value, forward and reverse sweep need, and the Jacobian of a narrow kernel.
 

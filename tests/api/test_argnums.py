@@ -80,6 +80,7 @@ def test_calls_of_jvp_and_hvp_that_do_not_fit():
     [
         (lambda: area.outer(), r"`f\.outer\(a, b.*missing 2 [\s\S]*got: 0 by position[\s\S]*fix: f\.outer\(np\.arange\(3\.0\)"),
         (lambda: area.sized(3), r"`f\.sized\(.*takes .*positional[\s\S]*fix: f\.sized\(n=3\)$"),
+        (lambda: area.precompile(dtype="f4"), r"`f\.precompile\(.*argument 'dtype'[\s\S]*fix: f\.precompile\(\"float32\"\)$"),
         (lambda: nbad.vjp(area, 1.0, 2.0)[1].close(1), r"`pullback\.close\(\)`: takes .*positional[\s\S]*fix: pullback\.close"),
         (lambda: nbad.profile(area, a=1.0, b=2.0), r"unexpected keyword argument 'a'[\s\S]*fix: nbad\.profile\(area, a, b\)$"),
     ],
