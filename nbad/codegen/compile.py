@@ -200,8 +200,7 @@ class TileKernel:
         return self._other(widths=(*[1] * (outputs - number), number), lines=lines)
 
     def narrow(self) -> "TileKernel":
-        """The kernel for less than a vector: with vectors of one register, or this one where they are, or rows in lines, which
-        are whole."""
+        """The kernel for less than a vector, of one register: this one where it is so, or rows are in whole lines."""
         is_so = self.lines or self.width == host().width(self.dtype.name)
         return self if is_so else self._other(is_narrow=True)
 
