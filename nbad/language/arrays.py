@@ -218,9 +218,9 @@ class Flat:
     __eq__ = _compared(operator.eq)
     __ne__ = _compared(operator.ne)
     __lt__, __le__, __gt__, __ge__ = map(_compared, (operator.lt, operator.le, operator.gt, operator.ge))
-    index, coords = (
-        property(operator.attrgetter(f"_rest.{name}")) for name in ("index", "coords")
-    )  # how far it was iterated over
+    # how far it was iterated over
+    index = property(operator.attrgetter("_rest.index"))
+    coords = property(operator.attrgetter("_rest.coords"))
 
 
 def to_function(name: str) -> Callable[..., Any]:
