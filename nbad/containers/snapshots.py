@@ -55,10 +55,18 @@ class Distant(str):
 
     def passes_by(self, value: Any, kind: Kind | None) -> bool:
         """Whether a value is none of that code's: objects of libraries change when they are asked, and lead everywhere."""
-        owner = value if isinstance(value, (type, FunctionType)) else type(value)
+        owner = _owner(value)
         is_code = owner is value or (kind is not None and kind.noun == "object" and owner not in _OPEN)
-        module = str(owner.__module__)
-        return is_code and lines.is_installed(module) and module.partition(".")[0] != self.home
+        return is_code and lines.is_installed(str(owner.__module__)) and home_of(value) != self.home
+
+
+def _owner(value: Any) -> Any:
+    return value if isinstance(value, (type, FunctionType)) else type(value)
+
+
+def home_of(value: Any) -> str:
+    """The package whose code a class or function is, or whose class an object is of."""
+    return str(_owner(value).__module__).partition(".")[0]
 
 
 _OPEN = (SimpleNamespace, threading.local)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbad import lines
 from nbad.containers.kinds import Globals
-from nbad.containers.snapshots import Distant, Heap
+from nbad.containers.snapshots import Distant, Heap, home_of
 from nbad.rewriting.expressions import ERRORS_WAY
 from nbad.rewriting.scopes import is_own
 from nbad.rewriting.statements import rewritten
@@ -195,7 +195,7 @@ def made_by(function: FunctionType, result: Any) -> dict[int, Any]:
 
 def reach(value: Any, path: str) -> list[tuple[str, Any]]:
     """What a function or class that runs as it is may write to: what it leads to, and outer variables of functions there."""
-    home = str((value if isinstance(value, (type, FunctionType)) else type(value)).__module__).partition(".")[0]
+    home = home_of(value)
     found: list[tuple[str, Any]] = [(Distant(path, home), value)]
     heap, done = Heap(found), set[Any]()
     while new := [f for f in heap.seen.values() if isinstance(f, FunctionType) and f not in done and is_users(f)]:
